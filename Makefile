@@ -1,0 +1,56 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+MEMBERS := libs/tapsupport taps/tap-postgres loaders/target-snowflake sandbox
+UV := $(shell command -v uv 2>/dev/null || echo $(VENV)-uv/bin/uv)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export Q
+export MELTANO_SEND_ANONYMOUS_USAGE_STATS := false
+
+.PHONY: help install run sql change test lint bench lock clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+install: $(VENV)/.installed ## Install everything from the lock file.
+
+$(VENV)/.installed: requirements.lock pyproject.toml $(MEMBERS:%=%/pyproject.toml)
+	@command -v $(UV) >/dev/null || { python3 -m venv $(VENV)-uv && $(VENV)-uv/bin/pip install --quiet "$$(grep -o '^uv==[0-9.]*' requirements.lock)"; }
+	$(UV) venv --quiet --allow-existing --python python3 $(VENV)
+	VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes requirements.lock
+	VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation $(MEMBERS:%=--editable %)
+	@[ -e .env ] || echo "MELTANO_ENVIRONMENT=local" > .env # some commands take no default environment
+	@touch $@
+
+run: install ## Start the sandbox, run every job (or SOURCE=postgres) and show what was loaded.
+	@sandbox run $(SOURCE)
+
+sql: install ## Ask the local warehouse: a prompt, or Q="select ...".
+	@sandbox sql $${Q:+"$$Q"}
+
+change: install ## Change some rows in the sandbox's sources, to see an incremental run.
+	@sandbox change
+
+test: install $(VENV)-interop/.installed ## Run every test.
+	python -m pytest -n 2 $(ARGS)
+
+$(VENV)-interop/.installed: tests/interop/requirements.lock install
+	$(UV) venv --quiet --allow-existing --python python3 $(VENV)-interop
+	VIRTUAL_ENV=$(VENV)-interop $(UV) pip sync --quiet --require-hashes tests/interop/requirements.lock
+	@touch $@
+
+lint: install ## Check style, types and the lock file.
+	ruff format --check .
+	ruff check .
+	mypy
+
+bench: install ## Measure against peers; see bench/README.md.
+	python bench/run.py
+
+lock: ## Write the lock files anew.
+	./lock.sh
+
+clean: ## Remove everything that was made.
+	@[ ! -x $(BIN)/sandbox ] || sandbox down
+	rm -rf .sandbox .meltano output $(VENV) $(VENV)-* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,3 @@
+"""Fixtures that every test in the project can use."""
+
+pytest_plugins = ["sandbox.testing"]

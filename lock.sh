@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Writes the lock files: versions and hashes of everything, for every supported Python.
+set -euo pipefail
+cd "$(dirname "$0")"
+uv=$(command -v uv || echo .venv-uv/bin/uv)
+common=(--quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate)
+members=()
+for name in tapsupport tap-postgres tributary-target-snowflake tributary-sandbox; do
+  members+=(--no-emit-package "$name")
+done
+"$uv" pip compile "${common[@]}" "${members[@]}" --group dev pyproject.toml \
+  libs/*/pyproject.toml taps/*/pyproject.toml loaders/*/pyproject.toml sandbox/pyproject.toml \
+  --output-file requirements.lock "$@"
+"$uv" pip compile "${common[@]}" tests/interop/requirements.in \
+  --output-file tests/interop/requirements.lock "$@"
