@@ -1,0 +1,1 @@
+"""The Snowflake loader: Singer messages in, one transaction per commit out."""

@@ -1,0 +1,107 @@
+"""What a user can set for the loader, and for one stream of it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from snowflake_loader.errors import LoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MEBIBYTE = 1024 * 1024
+
+
+class LoadMethod(enum.StrEnum):
+    """How the rows of a stream reach its table."""
+
+    APPEND_ONLY = "append-only"
+    UPSERT = "upsert"
+    OVERWRITE = "overwrite"
+    REPLACE_SLICE = "replace-slice"
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether rows are published only when the tap said that it finished."""
+        return self in {LoadMethod.OVERWRITE, LoadMethod.REPLACE_SLICE}
+
+
+class PublishOn(enum.StrEnum):
+    """What tells the loader that a snapshot is whole."""
+
+    ACTIVATE_VERSION = "activate_version"
+    END_OF_INPUT = "end_of_input"
+
+
+class OnBadRecord(enum.StrEnum):
+    """What becomes of a record that does not fit its schema."""
+
+    FAIL = "fail"
+    QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """The settings that hold for one stream."""
+
+    load_method: LoadMethod
+    slice_column: str | None
+    publish_on: PublishOn
+    on_bad_record: OnBadRecord
+    all_varchar: bool
+    table: str | None
+    add_record_metadata: bool
+    uploaded_at: bool
+    task_instance: str | None
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """When files are closed and commits are made."""
+
+    file_bytes: int
+    commit_bytes: int
+    commit_seconds: float
+
+
+def stream_settings(config: Mapping[str, Any], stream: str) -> StreamSettings:
+    """Return the settings of one stream: its own over those of its patterns over the loader's.
+
+    Raises:
+        LoadError: `replace-slice` without a `slice_column`.
+    """
+    values = dict(config)
+    own = config.get("streams") or {}
+    for pattern, overrides in own.items():
+        if pattern != stream and fnmatchcase(stream, pattern):
+            values |= overrides
+    values |= own.get(stream, {})
+    method = LoadMethod(values["load_method"])
+    if method is LoadMethod.REPLACE_SLICE and not values.get("slice_column"):
+        raise LoadError(
+            f"Stream {stream} has load_method replace-slice but no slice_column; name the column "
+            "whose values say which rows are replaced, in the setting `streams`."
+        )
+    return StreamSettings(
+        load_method=method,
+        slice_column=values.get("slice_column"),
+        publish_on=PublishOn(values["publish_on"]),
+        on_bad_record=OnBadRecord(values["on_bad_record"]),
+        all_varchar=bool(values["all_varchar"]),
+        table=values.get("table"),
+        add_record_metadata=bool(values["add_record_metadata"]),
+        uploaded_at=bool(values["uploaded_at"]),
+        task_instance=values.get("task_instance"),
+    )
+
+
+def sizes(config: Mapping[str, Any]) -> Sizes:
+    """Return the sizes that the configuration asks for."""
+    return Sizes(
+        file_bytes=int(config["file_mebibytes"] * MEBIBYTE),
+        commit_bytes=int(config["commit_mebibytes"] * MEBIBYTE),
+        commit_seconds=float(config["commit_seconds"]),
+    )

@@ -1,0 +1,111 @@
+"""The SQL that moves rows; every statement is one that Snowflake documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from snowflake_loader.column_types import Kind
+from snowflake_loader.names import quote
+from snowflake_loader.records import ROW_NUMBER
+
+if TYPE_CHECKING:
+    from snowflake_loader.constants import Constants
+    from snowflake_loader.schema import Column, StreamSchema
+
+# Without logical types Snowflake reads Parquet timestamps as bare numbers, and without
+# BINARY_AS_TEXT = FALSE it reads bytes as UTF-8.
+PARQUET = "(TYPE = PARQUET USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE)"
+
+
+@dataclass(frozen=True)
+class Statements:
+    """The statements for one stream's table.
+
+    A helper table has the stream's columns (VARIANT as JSON text) and the number of the row.
+    """
+
+    target: str
+    schema: StreamSchema
+    constants: Constants
+    slice_column: str | None
+
+    @property
+    def copies_directly(self) -> bool:
+        """Whether a file's columns are the table's, so that COPY alone is enough."""
+        variant = any(column.type.kind is Kind.VARIANT for column in self.schema.columns)
+        return not variant and not self.constants.columns
+
+    def copy(self, source: str, destination: str) -> str:
+        return (
+            f"COPY INTO {destination} FROM {source} FILE_FORMAT = {PARQUET} "
+            "MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE PURGE = TRUE"
+        )
+
+    def insert(self, helper: str) -> str:
+        """Every row of the helper into the target."""
+        return f"INSERT INTO {self.target} ({self._names()}) SELECT {self._values()} FROM {helper}"
+
+    def insert_last(self, helper: str) -> str:
+        """Rows of the helper into the target, the last one of each key.
+
+        A range that was read again after a crash stands in the helper twice.
+        """
+        return f"{self.insert(helper)}{self._last()}"
+
+    def merge(self, helper: str) -> str:
+        """The last row of each key in the helper, merged into the target."""
+        keys = [quote(column.name) for column in self.schema.keys]
+        names = self._all_names()
+        on = " AND ".join(f"TARGET.{key} = SOURCE.{key}" for key in keys)
+        update = ", ".join(f"{name} = SOURCE.{name}" for name in names if name not in keys)
+        matched = f" WHEN MATCHED THEN UPDATE SET {update}" if update else ""
+        values = ", ".join(f"SOURCE.{name}" for name in names)
+        return (
+            f"MERGE INTO {self.target} AS TARGET USING "
+            f"(SELECT {self._values()} FROM {helper}{self._last()}) AS SOURCE ON {on}{matched} "
+            f"WHEN NOT MATCHED THEN INSERT ({self._names()}) VALUES ({values})"
+        )
+
+    def empty(self, helper: str) -> str:
+        """All rows of the helper; not TRUNCATE, which would commit the transaction."""
+        return f"DELETE FROM {helper}"
+
+    def delete_all(self) -> str:
+        return f"DELETE FROM {self.target}"
+
+    def delete_slices(self, helper: str) -> str:
+        return (
+            f"DELETE FROM {self.target} WHERE {self.slice_column} IN "
+            f"(SELECT {self.slice_column} FROM {helper})"
+        )
+
+    def slices(self, helper: str) -> str:
+        return f"SELECT DISTINCT {self.slice_column} AS SLICE FROM {helper} ORDER BY 1"
+
+    def _last(self) -> str:
+        if not self.schema.keys:
+            return ""
+        keys = ", ".join(quote(column.name) for column in self.schema.keys)
+        return (
+            f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} "
+            f"ORDER BY {quote(ROW_NUMBER)} DESC NULLS LAST) = 1"
+        )
+
+    def _all_names(self) -> list[str]:
+        own = [quote(column.name) for column in self.schema.columns]
+        return own + [quote(name) for name in self.constants.values]
+
+    def _names(self) -> str:
+        return ", ".join(self._all_names())
+
+    def _values(self) -> str:
+        own = [_value(column) for column in self.schema.columns]
+        constant = [f"{value} AS {quote(name)}" for name, value in self.constants.values.items()]
+        return ", ".join(own + constant)
+
+
+def _value(column: Column) -> str:
+    name = quote(column.name)
+    # With MATCH_BY_COLUMN_NAME text becomes a VARIANT that holds text, so JSON is parsed here.
+    return f"PARSE_JSON({name}) AS {name}" if column.type.kind is Kind.VARIANT else name

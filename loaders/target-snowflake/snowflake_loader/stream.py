@@ -1,0 +1,344 @@
+"""One stream on its way: records and files gathered, commits asked for."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from snowflake_loader.batches import Requirements, check, local_path
+from snowflake_loader.constants import Constants
+from snowflake_loader.errors import BadRecordError, MissingKeyError
+from snowflake_loader.files import FileWriter
+from snowflake_loader.load import Commit, TableLoad
+from snowflake_loader.names import fold, table_name
+from snowflake_loader.records import (
+    EXTRACTED_AT,
+    ROW_NUMBER,
+    RecordDecoder,
+    Rejected,
+    extracted_at,
+)
+from snowflake_loader.schema import SchemaMessage, read_schema
+from snowflake_loader.settings import LoadMethod, OnBadRecord, PublishOn, Sizes, StreamSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from concurrent.futures import ThreadPoolExecutor
+
+    import msgspec
+
+    from snowflake_loader.files import WorkDirectory
+    from snowflake_loader.schema import StreamSchema
+    from snowflake_loader.state import StateTracker
+    from snowflake_loader.workers import Worker, Workplace
+
+logger = logging.getLogger(__name__)
+
+BATCH_ROWS = 50_000  # records decoded at once; one row group of a Parquet file
+BATCH_BYTES = 16 * 1024 * 1024  # or so many bytes of JSON, whichever comes first
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all streams of a run share."""
+
+    config: Mapping[str, Any]
+    run_id: str
+    started_at: datetime
+    sizes: Sizes
+    states: StateTracker
+    directory: WorkDirectory
+    writer_thread: ThreadPoolExecutor
+
+
+class Stream:
+    """Everything of one stream that has not been committed yet.
+
+    Runs in the reading thread; uploads and commits are jobs of the stream's worker.
+    """
+
+    def __init__(
+        self,
+        message: SchemaMessage,
+        settings: StreamSettings,
+        worker: Worker,
+        surroundings: Surroundings,
+    ) -> None:
+        name = self.name = message.stream
+        self._settings = settings
+        self._worker = worker
+        self._surroundings = surroundings
+        self._records: list[msgspec.Raw] = []
+        self._extracted: list[str | None] = []
+        self.buffered_bytes = 0
+        self._row_number = 0
+        self._rejected: list[Rejected] = []
+        self._files = FileWriter(surroundings.directory, surroundings.writer_thread)
+        self._version: int | None = None
+        self._opened: int | None = None
+        self._has_rows = False
+        self._uncommitted = False
+        self._commit_due = time.monotonic() + surroundings.sizes.commit_seconds
+        self._started_at = datetime.now(UTC)
+        self._load: TableLoad | None = None
+        self.table = table_name(
+            settings.table or name,
+            whole=bool(settings.table or surroundings.config["use_raw_stream_names"]),
+        )
+        self._take_schema(message)
+
+    # Messages
+
+    def change_schema(self, message: SchemaMessage) -> None:
+        """Take in another SCHEMA message; rows of the former one are committed first.
+
+        Raises:
+            LoadError: the schema cannot be loaded as the settings ask.
+        """
+        self.commit()
+        self._take_schema(message)
+
+    def _take_schema(self, message: SchemaMessage) -> None:
+        self._schema = read_schema(message, all_varchar=self._settings.all_varchar)
+        self._decoder = RecordDecoder(self._schema)
+        self._method = self._effective_method()
+        columns, method = self._schema, self._method
+        self._worker.give(lambda place: self._prepare(place, columns, method))
+
+    def add_record(self, record: msgspec.Raw, version: int | None, extracted: str | None) -> None:
+        """Take in one record as JSON text; it is looked at when its batch is decoded."""
+        if version is not None and version != self._version:
+            self._change_version(version)
+        self._records.append(record)
+        self._extracted.append(extracted)
+        self.buffered_bytes += memoryview(record).nbytes
+        self._has_rows = self._uncommitted = True
+        if len(self._records) >= BATCH_ROWS or self.buffered_bytes >= BATCH_BYTES:
+            self.flush()
+
+    def add_parquet(self, uri: str, version: int | None) -> None:
+        """Take in one Parquet file of a BATCH message."""
+        if version is not None and version != self._version:
+            self._change_version(version)
+        self.flush()
+        self._close_file()
+        self._has_rows = self._uncommitted = True
+        path = local_path(uri, self._surroundings.directory)
+        schema, requirements = self._schema, self._requirements()
+
+        def upload(_: Workplace) -> None:
+            checked = check(path, schema, requirements, self._surroundings.directory)
+            self._set_aside(checked.rejected, self._table_load.rejected)
+            if checked.file.rows:
+                self._table_load.upload(checked.file.path, checked.file.rows)
+            else:
+                checked.file.path.unlink()
+
+        self._worker.give(upload)
+
+    def activate_version(self, version: int) -> None:
+        """Open a snapshot, or publish it.
+
+        The first ACTIVATE_VERSION of a version opens it if no row of it has come; the next one
+        says that it is whole.
+        """
+        if not self._method.is_snapshot or self._settings.publish_on is PublishOn.END_OF_INPUT:
+            return
+        if version != self._version:
+            self._change_version(version)
+        if self._opened == version or self._has_rows:
+            self.commit(publish=True)
+            self._opened = self._version = None
+        else:
+            self._opened = version
+
+    # Gathering
+
+    def flush(self) -> None:
+        """Decode the gathered records and hand them to the file writer.
+
+        Raises:
+            BadRecordError: one does not fit its schema, and `on_bad_record` is `fail`.
+        """
+        self._worker.check()
+        if not self._records:
+            return
+        records, extracted = self._records, self._extracted
+        self._records, self._extracted, self.buffered_bytes = [], [], 0
+        table, faults = self._decoder.decode(records)
+        self._check_slices(table, faults)
+        bad = [
+            Rejected(faults[row], bytes(records[row]).decode(errors="replace"))
+            for row in sorted(faults)
+        ]
+        self._set_aside(bad, self._rejected)
+        table = self._with_metadata(table, extracted)
+        if faults:
+            table = table.filter(pa.array([row not in faults for row in range(len(records))]))
+        if table.num_rows:
+            self._write(table)
+
+    def is_commit_due(self) -> bool:
+        """Whether rows have waited long enough, or are many enough, to be committed."""
+        if not self._uncommitted or not self._can_wait_in_warehouse:
+            return False
+        staged = self._load.staged_bytes if self._load else 0
+        return (
+            staged >= self._surroundings.sizes.commit_bytes or time.monotonic() >= self._commit_due
+        )
+
+    def commit(self, *, publish: bool = False) -> None:
+        """Ask for everything received so far to be committed."""
+        self.flush()
+        self._close_file()
+        covers_state = publish or self._can_wait_in_warehouse
+        commit = Commit(
+            version=self._version or self._run_version,
+            publish=publish,
+            bookmark=self._surroundings.states.bookmark(self.name),
+            started_at=self._started_at,
+        )
+        rejected, self._rejected = self._rejected, []
+        covered = self._surroundings.states.received(self.name)
+
+        def work(_: Workplace) -> None:
+            load = self._table_load
+            load.rejected += rejected
+            if entry := load.commit(commit):
+                logger.info("%s: %s", self.name, entry.summary)
+            if covers_state:
+                self._surroundings.states.commit(self.name, covered)
+
+        self._worker.give(work)
+        self._uncommitted = False
+        self._has_rows = self._has_rows and not publish
+        self._commit_due = time.monotonic() + self._surroundings.sizes.commit_seconds
+        self._started_at = datetime.now(UTC)
+
+    def end(self, *, whole: bool) -> bool:
+        """Commit the rest at the end of the input; False if a snapshot was left unfinished.
+
+        Args:
+            whole: whether the input came to its end, as opposed to a signal to stop.
+        """
+        at_end = self._settings.publish_on is PublishOn.END_OF_INPUT and whole
+        publish = self._method.is_snapshot and at_end and self._has_rows
+        waiting = self._method.is_snapshot and (self._has_rows or self._opened is not None)
+        if publish or self._can_wait_in_warehouse:
+            self.commit(publish=publish)
+        self._worker.give(lambda _: self._table_load.finish())
+        return publish or not waiting
+
+    # Parts
+
+    @property
+    def _can_wait_in_warehouse(self) -> bool:
+        """Whether rows may be committed before they are published.
+
+        A later run finds the rows of an unfinished snapshot by their version; without one they
+        would be lost to it, so they are kept back, and the state that covers them too.
+        """
+        resumable = self._settings.publish_on is PublishOn.ACTIVATE_VERSION
+        return not self._method.is_snapshot or (resumable and self._version is not None)
+
+    @property
+    def _run_version(self) -> int | None:
+        """What stands for the version of a snapshot that has none: the start of this run."""
+        milliseconds = int(self._surroundings.started_at.timestamp() * 1000)
+        return milliseconds if self._method.is_snapshot else None
+
+    @property
+    def _table_load(self) -> TableLoad:
+        assert self._load is not None  # noqa: S101 - the first job of a stream makes it
+        return self._load
+
+    def _prepare(self, place: Workplace, schema: StreamSchema, method: LoadMethod) -> None:
+        if self._load is None:
+            constants = Constants(self._settings, self._surroundings.started_at)
+            self._load = TableLoad(
+                stream=self.name,
+                run_id=self._surroundings.run_id,
+                table=self.table,
+                settings=self._settings,
+                constants=constants,
+                session=place.session,
+                tables=place.tables,
+            )
+        self._load.prepare(schema, method)
+
+    def _effective_method(self) -> LoadMethod:
+        method = self._settings.load_method
+        if method is LoadMethod.UPSERT and not self._schema.keys:
+            logger.warning(
+                "Stream %s has no key, so its rows are appended and a re-run adds them again; to "
+                "avoid that, choose overwrite or replace-slice for it in the setting `streams`.",
+                self.name,
+            )
+            return LoadMethod.APPEND_ONLY
+        return method
+
+    def _change_version(self, version: int) -> None:
+        if self._uncommitted:
+            self.commit()
+        self._version, self._opened, self._has_rows = version, None, False
+
+    def _requirements(self) -> Requirements:
+        names = {column.name for column in self._schema.keys}
+        if self._method is LoadMethod.REPLACE_SLICE:
+            names.add(fold(str(self._settings.slice_column)))
+        return Requirements(frozenset(names), unique_keys=self._method is LoadMethod.UPSERT)
+
+    def _check_slices(self, table: pa.Table, faults: dict[int, str]) -> None:
+        if self._method is not LoadMethod.REPLACE_SLICE:
+            return
+        name = fold(str(self._settings.slice_column))
+        if name in table.column_names and table[name].null_count:
+            nulls = table[name].combine_chunks().is_null().to_pylist()
+            for row in (row for row, is_null in enumerate(nulls) if is_null):
+                faults.setdefault(row, f"slice column {name} is missing or null")
+
+    def _with_metadata(self, table: pa.Table, extracted: list[str | None]) -> pa.Table:
+        start = self._row_number
+        self._row_number += table.num_rows
+        if self._method is not LoadMethod.APPEND_ONLY:
+            numbers = pa.array(range(start, self._row_number), pa.int64())
+            table = table.append_column(ROW_NUMBER, numbers)
+        if self._settings.add_record_metadata and EXTRACTED_AT not in table.column_names:
+            table = table.append_column(EXTRACTED_AT, extracted_at(self.name, extracted))
+        return table
+
+    def _set_aside(self, bad: list[Rejected], rejected: list[Rejected]) -> None:
+        if not bad:
+            return
+        if self._settings.on_bad_record is OnBadRecord.FAIL:
+            more = f" ({len(bad) - 1} more in the same batch)" if len(bad) > 1 else ""
+            kind = MissingKeyError if bad[0].reason.startswith("key ") else BadRecordError
+            raise kind(
+                f"Stream {self.name} sent a record that does not fit its schema: {bad[0].reason}"
+                f"{more}. Correct the tap, or set on_bad_record to quarantine to set such records "
+                "aside in _REJECTED; nothing since the last commit was kept."
+            )
+        rejected += bad
+
+    def _write(self, table: pa.Table) -> None:
+        if not self._files.fits(table):
+            self._close_file()
+        self._files.write(table)
+        if self._files.bytes_written >= self._surroundings.sizes.file_bytes:
+            self._close_file()
+
+    def _close_file(self) -> None:
+        if not self._files.is_open:
+            return
+        finished = self._files.close()
+
+        def upload(_: Workplace) -> None:
+            file = finished.result()
+            self._table_load.upload(file.path, file.rows)
+
+        self._worker.give(upload)

@@ -1,0 +1,390 @@
+"""The Singer target: its settings, and what each message leads to."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import uuid4
+
+import msgspec
+from singer_sdk import typing as th
+from singer_sdk.exceptions import RecordsWithoutSchemaException
+from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
+from singer_sdk.target_base import Target
+from typing_extensions import override
+
+from snowflake_loader.batches import json_lines
+from snowflake_loader.errors import LoadError
+from snowflake_loader.files import WorkDirectory
+from snowflake_loader.reader import MessageReader, StopSignal
+from snowflake_loader.schema import SchemaMessage
+from snowflake_loader.settings import LoadMethod, OnBadRecord, PublishOn, sizes, stream_settings
+from snowflake_loader.state import StateTracker
+from snowflake_loader.stream import Stream, Surroundings
+from snowflake_loader.workers import Workers
+
+if TYPE_CHECKING:
+    from singer_sdk.plugin_base import _ConfigInput
+
+    from snowflake_loader.reader import Message
+
+BUFFERED_BYTES = 64 * 1024 * 1024  # records of all streams together that may wait undecoded
+COMMIT_CHECK_MESSAGES = 1000  # how often the clock is looked at
+
+STREAM_SETTINGS = (
+    th.Property(
+        "load_method",
+        th.StringType,
+        default=LoadMethod.UPSERT.value,
+        allowed_values=[method.value for method in LoadMethod],
+        description="How rows reach the table. `overwrite` and `replace-slice` publish only when "
+        "the tap says that it finished.",
+    ),
+    th.Property(
+        "slice_column",
+        th.StringType,
+        description="For `replace-slice`: rows that share this column's values are replaced.",
+    ),
+    th.Property(
+        "publish_on",
+        th.StringType,
+        default=PublishOn.ACTIVATE_VERSION.value,
+        allowed_values=[moment.value for moment in PublishOn],
+        description="What says that a snapshot is whole. `end_of_input` is for taps that never "
+        "send ACTIVATE_VERSION, and weaker: a tap that dies ends the input too.",
+    ),
+    th.Property(
+        "on_bad_record",
+        th.StringType,
+        default=OnBadRecord.FAIL.value,
+        allowed_values=[choice.value for choice in OnBadRecord],
+        description="Whether a record that does not fit its schema fails the load or is set "
+        "aside in `_REJECTED`.",
+    ),
+    th.Property(
+        "all_varchar",
+        th.BooleanType,
+        default=False,
+        description="Make every column a VARCHAR, in the order of the schema.",
+    ),
+    th.Property(
+        "add_record_metadata",
+        th.BooleanType,
+        default=False,
+        description="Add the SDK's `_sdc_*` columns.",
+    ),
+    th.Property(
+        "uploaded_at",
+        th.BooleanType,
+        default=False,
+        description="Add `_uploaded_at`: seconds since the epoch, the same for all rows of a run.",
+    ),
+    th.Property(
+        "task_instance",
+        th.StringType,
+        description="Add `_task_instance` with this text, for example the scheduler's run.",
+    ),
+)
+
+
+class TargetSnowflake(Target):
+    """Loads Singer streams into Snowflake, record by record or file by file."""
+
+    name = "target-snowflake"
+    package_name = "tributary-target-snowflake"
+    capabilities: ClassVar[list[Any]] = [
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.BATCH,
+        PluginCapabilities.STRUCTURED_LOGGING,
+        PluginCapabilities.ACTIVATE_VERSION,
+        TargetCapabilities.TARGET_SCHEMA,
+    ]
+
+    config_jsonschema = th.PropertiesList(
+        th.Property("account", th.StringType, required=True, description="Account identifier."),
+        th.Property("user", th.StringType, required=True, description="Login name."),
+        th.Property(
+            "private_key",
+            th.StringType,
+            secret=True,
+            description="Private key of the user: PKCS#8, as PEM or base64 of DER.",
+        ),
+        th.Property(
+            "private_key_path", th.StringType, description="File that holds the private key."
+        ),
+        th.Property(
+            "private_key_passphrase",
+            th.StringType,
+            secret=True,
+            description="Passphrase of an encrypted private key.",
+        ),
+        th.Property("password", th.StringType, secret=True, description="Password of the user."),
+        th.Property(
+            "oauth_access_token", th.StringType, secret=True, description="OAuth access token."
+        ),
+        th.Property(
+            "use_browser_authentication",
+            th.BooleanType,
+            default=False,
+            description="Log in through a browser (SSO).",
+        ),
+        th.Property("database", th.StringType, required=True, description="Database to load."),
+        th.Property("schema", th.StringType, required=True, description="Schema to load."),
+        th.Property("warehouse", th.StringType, description="Virtual warehouse."),
+        th.Property("role", th.StringType, description="Role."),
+        th.Property("host", th.StringType, description="Host, if not the account's own."),
+        th.Property("port", th.IntegerType, description="Port, if not 443."),
+        th.Property(
+            "protocol",
+            th.StringType,
+            allowed_values=["https", "http"],
+            description="`http` is for stand-ins on this machine.",
+        ),
+        *STREAM_SETTINGS,
+        th.Property(
+            "streams",
+            th.ObjectType(additional_properties=th.CustomType({"type": "object"})),
+            description="Settings for single streams: from a stream's name, or a pattern with "
+            "`*`, to any of the settings from `load_method` to `task_instance`, or `table`.",
+        ),
+        th.Property(
+            "use_raw_stream_names",
+            th.BooleanType,
+            default=False,
+            description="Name tables after the whole stream, not its part after the last hyphen.",
+        ),
+        th.Property(
+            "file_mebibytes",
+            th.NumberType,
+            default=128,
+            description="Compressed size at which a file of records is uploaded.",
+        ),
+        th.Property(
+            "commit_mebibytes",
+            th.NumberType,
+            default=1024,
+            description="Uploaded size of one stream at which it is committed.",
+        ),
+        th.Property(
+            "commit_seconds",
+            th.NumberType,
+            default=300,
+            description="Longest time for which rows wait to be committed.",
+        ),
+        th.Property(
+            "max_connections",
+            th.IntegerType,
+            default=4,
+            description="Sessions that load different streams at once.",
+        ),
+        th.Property(
+            "login_timeout_seconds", th.IntegerType, default=60, description="Limit of a log-in."
+        ),
+        th.Property(
+            "network_timeout_seconds",
+            th.IntegerType,
+            default=600,
+            description="How long a request is retried when the network fails.",
+        ),
+        th.Property(
+            "lock_timeout_seconds",
+            th.IntegerType,
+            default=600,
+            description="How long a statement waits for another's lock.",
+        ),
+        th.Property(
+            "run_id",
+            th.StringType,
+            description="Name of this run in the ledger; made up if not set.",
+        ),
+        th.Property(
+            "work_directory",
+            th.StringType,
+            description="Where files are written before they are uploaded.",
+        ),
+    ).to_dict()
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - the SDK's own arguments
+        self._stop = StopSignal()
+        reader = MessageReader(self._stop)
+        reader.on_idle = self._commit_what_is_due
+        super().__init__(**kwargs, message_reader=reader)
+        self.run_id = self.config.get("run_id") or uuid4().hex
+        self._streams: dict[str, Stream] = {}
+        self._schemas: dict[str, SchemaMessage] = {}
+        self._states = StateTracker(_write_state)
+        self._workers = Workers(self.config, self.run_id, int(self.config["max_connections"]))
+        self._messages = 0
+        self._surroundings = Surroundings(
+            config=self.config,
+            run_id=self.run_id,
+            started_at=datetime.now(UTC),
+            sizes=sizes(self.config),
+            states=self._states,
+            directory=WorkDirectory(self.config.get("work_directory")),
+            writer_thread=ThreadPoolExecutor(1, thread_name_prefix="parquet"),
+        )
+
+    # Messages
+
+    @override
+    def _process_schema_message(self, message_dict: Any) -> None:
+        message: Message = message_dict
+        found = SchemaMessage(
+            str(message.stream), message.schema or {}, message.key_properties or []
+        )
+        if found.stream not in self._streams:
+            self._streams[found.stream] = self._new_stream(found)
+        elif found != self._schemas[found.stream]:
+            self._streams[found.stream].change_schema(found)
+        self._schemas[found.stream] = found
+
+    @override
+    def _process_record_message(self, message_dict: Any) -> None:
+        message: Message = message_dict
+        stream = self._stream(message)
+        self._states.receive(stream.name)
+        stream.add_record(message.record, message.version, message.time_extracted)
+        self._messages += 1
+        if self._messages % COMMIT_CHECK_MESSAGES == 0:
+            self._bound_memory()
+            self._commit_what_is_due()
+
+    @override
+    def _process_batch_message(self, message_dict: Any) -> None:
+        message: Message = message_dict
+        stream = self._stream(message)
+        encoding = message.encoding or {}
+        self._states.receive(stream.name)
+        for uri in message.manifest or []:
+            if encoding.get("format") == "parquet":
+                stream.add_parquet(uri, message.version)
+            elif encoding.get("format") == "jsonl":
+                for line in json_lines(uri):
+                    stream.add_record(msgspec.Raw(line), message.version, None)
+            else:
+                raise LoadError(
+                    f"Stream {stream.name} sent a BATCH in the format {encoding.get('format')}; "
+                    "this loader reads parquet and jsonl. Change the tap's batch_config."
+                )
+        self._commit_what_is_due()
+
+    @override
+    def _process_state_message(self, message_dict: Any) -> None:
+        self._states.wait_for(message_dict.value)
+        self._workers.check()
+
+    @override
+    def _process_activate_version_message(self, message_dict: Any) -> None:
+        message: Message = message_dict
+        self._stream(message).activate_version(message.version or 0)
+
+    @override
+    def process_endofpipe(self) -> None:
+        stopped = self._stop.number
+        unfinished = [
+            name for name, stream in self._streams.items() if not stream.end(whole=not stopped)
+        ]
+        self._workers.finish()
+        self._close()
+        if stopped:
+            self.logger.info("Stopped by signal %d; what was received is committed.", stopped)
+            sys.exit(128 + stopped)
+        if unfinished:
+            raise LoadError(
+                f"The input ended before the tap said that {', '.join(unfinished)} was whole, so "
+                "those tables are as they were before. Run the tap again; if it never sends "
+                "ACTIVATE_VERSION after its last record, set publish_on to end_of_input."
+            )
+
+    # Parts
+
+    def _stream(self, message: Message) -> Stream:
+        try:
+            return self._streams[str(message.stream)]
+        except KeyError:
+            raise RecordsWithoutSchemaException(
+                f"A {message.type} of stream {message.stream} came before its SCHEMA, so its "
+                "columns are not known; the tap must send the SCHEMA first."
+            ) from None
+
+    def _new_stream(self, message: SchemaMessage) -> Stream:
+        settings = stream_settings(self.config, message.stream)
+        stream = Stream(message, settings, self._workers.deal(), self._surroundings)
+        for other in self._streams.values():
+            if other.table == stream.table:
+                raise LoadError(
+                    f"Streams {other.name} and {stream.name} would both load table {stream.table}; "
+                    "give one of them another `table` in the setting `streams`, or set "
+                    "use_raw_stream_names."
+                )
+        return stream
+
+    def _bound_memory(self) -> None:
+        buffered = sum(stream.buffered_bytes for stream in self._streams.values())
+        if buffered > BUFFERED_BYTES:
+            max(self._streams.values(), key=lambda stream: stream.buffered_bytes).flush()
+
+    def _commit_what_is_due(self) -> None:
+        self._workers.check()
+        for stream in self._streams.values():
+            if stream.is_commit_due():
+                stream.commit()
+
+    def _close(self) -> None:
+        self._surroundings.writer_thread.shutdown(wait=True, cancel_futures=True)
+        self._surroundings.directory.remove()
+
+    def abandon(self) -> None:
+        """Give the load up: nothing more is committed, files are removed."""
+        self._workers.abandon()
+        self._close()
+
+    @override
+    def _setup_signal_handlers(self) -> None:
+        """The reader installs handlers that let the running message end; see `invoke`."""
+
+    @classmethod
+    @override
+    def invoke(  # type: ignore[override]  # as the SDK's own Target narrows it
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        file_input: Any = None,
+    ) -> None:
+        super(Target, cls).invoke(about=about, about_format=about_format)
+        try:
+            target = cls(
+                config=config.config if config else None,
+                parse_env_config=bool(config and config.parse_env),
+            )
+        except LoadError as error:
+            _exit_with(cls, error)
+        target._stop.install()
+        try:
+            target.listen(file_input)
+        except (LoadError, RecordsWithoutSchemaException) as error:
+            target.abandon()
+            _exit_with(cls, error)
+        except BaseException:
+            target.abandon()
+            raise
+
+    @classmethod
+    @override
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        """Every setting of this loader stands above; the SDK's own would have no effect."""
+
+
+def _exit_with(target: type[TargetSnowflake], error: Exception) -> None:
+    target.logger.critical("%s", error)
+    sys.exit(1)
+
+
+def _write_state(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
