@@ -114,6 +114,7 @@ def connect(config: Mapping[str, Any], run_id: str) -> Session:
         "database": config["database"].upper(),
         "application": "Tributary",
         "client_session_keep_alive": True,
+        "platform_detection_timeout_seconds": 0.0,  # else every log-in asks three clouds
         "login_timeout": config["login_timeout_seconds"],
         "network_timeout": config["network_timeout_seconds"],
         "session_parameters": {
