@@ -1,0 +1,1 @@
+"""What Tributary's taps share and no vendor knows."""

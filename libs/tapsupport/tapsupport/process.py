@@ -1,0 +1,107 @@
+"""How a tap behaves as a process: signals, exit codes, errors as sentences."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk import Tap
+from typing_extensions import override
+
+from tapsupport.errors import TapError
+from tapsupport.messages import BlockWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType, TracebackType
+
+    import click
+
+SIGNAL_EXIT_BASE = 128  # a shell's exit code for "ended by signal n" is 128 + n
+
+
+class ManneredTap(Tap):
+    """A tap that ends where it says so and shows an operator's error as one sentence.
+
+    SIGTERM and SIGINT only leave a note; streams call `stop_if_asked` between two batches, where
+    every line is whole and the last STATE covers what was sent. The SDK's own handler writes a
+    STATE from wherever the tap happens to be, in the middle of a line too, and exits with 0, which
+    a scheduler takes for success.
+    """
+
+    message_writer_class = BlockWriter
+    message_writer: BlockWriter
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - the SDK's keywords, passed on
+        self._signal: int | None = None
+        super().__init__(**kwargs)
+
+    def stop_if_asked(self) -> None:
+        """End the process when a signal asked for it.
+
+        Raises:
+            SystemExit: with 128 + the signal's number.
+        """
+        if self._signal is None:
+            return
+        name = signal.Signals(self._signal).name
+        self.logger.warning("Stopped by %s. The last STATE covers what it is safe to keep.", name)
+        raise SystemExit(SIGNAL_EXIT_BASE + self._signal)
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        if self._signal is not None:  # asked twice: do not wait for the next batch
+            raise SystemExit(SIGNAL_EXIT_BASE + signum)
+        self._signal = signum
+
+    @classmethod
+    @override
+    def get_singer_command(cls) -> click.Command:
+        command = super().get_singer_command()
+        with_traceback = command.excepthook  # type: ignore[attr-defined]  # SingerCommand has it
+
+        def hook(
+            kind: type[BaseException], error: BaseException, trace: TracebackType | None
+        ) -> None:
+            if not issubclass(kind, TapError):
+                with_traceback(kind, error, trace)
+                return
+            cls.logger.error("%s", error)
+            cls.logger.log(logging.DEBUG, "Where it was raised:", exc_info=(kind, error, trace))
+
+        command.excepthook = hook  # type: ignore[attr-defined]  # as above
+        return command
+
+
+@contextmanager
+def interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Call `interrupt`, from a thread of its own, as soon as a signal arrives.
+
+    Python runs signal handlers between two steps of Python code only. A body that waits in a C
+    library, say for a lock in a database, is reached by this: `interrupt` makes the library return.
+    Outside of the main thread, where Python handles no signals, it does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours, python = socket.socketpair()
+    python.settimeout(0)
+
+    def wait_for_signal() -> None:
+        if ours.recv(1):  # nothing when the other end was closed
+            interrupt()
+
+    watcher = threading.Thread(target=wait_for_signal, name="signals", daemon=True)
+    watcher.start()
+    previous = signal.set_wakeup_fd(python.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(previous)
+        python.close()
+        watcher.join()
+        ours.close()

@@ -1,0 +1,48 @@
+"""Snapshot markers: ACTIVATE_VERSION at both ends of a FULL_TABLE stream.
+
+The SDK sends ACTIVATE_VERSION before the first record only. A loader that publishes a snapshot as
+a whole must also learn that the last record has been sent: the second marker says so.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.mapper import RemoveRecordTransform
+from singer_sdk.singerlib.messages import ActivateVersionMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping
+
+    from singer_sdk import Stream
+
+VERSION = "version"  # the key in the stream's state
+
+
+@contextmanager
+def snapshot(stream: Stream, state: MutableMapping[str, Any]) -> Iterator[int]:
+    """Send the markers around whatever the body sends, and yield the snapshot's version.
+
+    The version is `state["version"]` when an unfinished run left one there, so that what both
+    runs sent is published together; otherwise it is the time now, in milliseconds. The body puts
+    the version into the state as soon as its progress is worth resuming. When the body ends well,
+    the second marker is sent and the state emptied; when it raises, neither happens.
+
+    The stream's own `emit_activate_version_messages` must be false.
+    """
+    version = int(state.get(VERSION) or time.time_ns() // 1_000_000)
+    stream._stream_version = version  # noqa: SLF001 - where the SDK's RECORD messages look for it
+    _activate(stream, version)
+    yield version
+    _activate(stream, version)
+    state.clear()
+
+
+def _activate(stream: Stream, version: int) -> None:
+    for stream_map in stream.stream_maps:
+        if not isinstance(stream_map, RemoveRecordTransform):
+            stream._tap.write_message(  # noqa: SLF001 - the SDK offers no other way
+                ActivateVersionMessage(stream=stream_map.stream_alias, version=version)
+            )

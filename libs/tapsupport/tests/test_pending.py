@@ -1,0 +1,138 @@
+"""A run's directory: names, waiting for the loader, and what crashed runs leave."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tapsupport.pending import KEEP_SECONDS, RunDirectory, remove_leftovers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LEFT_BEHIND = """
+import pathlib, sys
+from tapsupport.pending import RunDirectory
+RunDirectory(pathlib.Path(sys.argv[1]), "tap-x", 4).new_file("s").touch()
+"""
+ORPHANED = f"""
+import subprocess, sys
+subprocess.run([sys.executable, "-c", {LEFT_BEHIND!r}, sys.argv[1]], check=True)
+"""
+WAITING = """
+import pathlib, sys
+from tapsupport.pending import RunDirectory
+directory = RunDirectory(pathlib.Path(sys.argv[1]), "tap-x", 1)
+path = directory.new_file("s")
+path.touch()
+directory.hand_over(path)
+print("waiting", flush=True)
+try:
+    directory.wait(lambda: None)
+except ReaderGoneError as error:
+    sys.exit(str(error))
+"""
+
+
+def run(script: str, root: Path) -> None:
+    subprocess.run([sys.executable, "-c", script, str(root)], check=True)
+
+
+def test_names_never_collide(tmp_path: Path) -> None:
+    """Two runs at the same moment, and streams with awkward names."""
+    first, second = (RunDirectory(tmp_path, "tap-x", 4) for _ in range(2))
+
+    made = [run.new_file(name).name for run in (first, second) for name in ("a/b c", "a/b c")]
+
+    assert len(set(made)) == 4
+    assert all("/" not in name and " " not in name for name in made)
+
+
+def test_waits_until_the_loader_takes_a_file(tmp_path: Path) -> None:
+    """Only files the loader was told of count: it cannot take the others."""
+    directory = RunDirectory(tmp_path, "tap-x", 2)
+    told = [directory.new_file("s") for _ in range(2)]
+    for path in (*told, directory.new_file("s")):
+        path.touch()
+    directory.wait(lambda: None)
+    for path in told:
+        directory.hand_over(path)
+    asked = []
+
+    def loader() -> None:
+        asked.append(directory.pending())
+        told[0].unlink(missing_ok=True)
+
+    directory.wait(loader)
+
+    assert asked == [2]
+    assert directory.pending() == 1
+
+
+def test_waiting_can_be_stopped(tmp_path: Path) -> None:
+    """By the signal that the tap was sent."""
+    directory = RunDirectory(tmp_path, "tap-x", 1)
+    path = directory.new_file("s")
+    path.touch()
+    directory.hand_over(path)
+
+    def stop() -> None:
+        raise SystemExit(signal.SIGTERM)
+
+    with pytest.raises(SystemExit):
+        directory.wait(stop)
+
+
+def test_a_reader_that_closed_the_pipe_ends_the_wait(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout
+    assert process.stderr
+    process.stdout.readline()
+    process.stdout.close()
+
+    assert b"is of no use: it has ended" in process.stderr.read()
+    assert process.wait(20) == 1
+
+
+def test_files_of_a_crashed_run_are_removed(tmp_path: Path) -> None:
+    """Once neither the tap nor its parent lives."""
+    run(ORPHANED, tmp_path)
+    (left,) = tmp_path.iterdir()
+
+    remove_leftovers(tmp_path, "tap-x")
+
+    assert not left.exists()
+
+
+def test_files_that_a_loader_may_still_read_are_kept(tmp_path: Path) -> None:
+    """The tap has ended, its parent (this test) has not; after a day they go all the same."""
+    run(LEFT_BEHIND, tmp_path)
+    (left,) = tmp_path.iterdir()
+
+    remove_leftovers(tmp_path, "tap-x")
+    assert left.exists()
+    old = (left / ".lock").stat().st_mtime - KEEP_SECONDS - 1
+    os.utime(left / ".lock", (old, old))
+    remove_leftovers(tmp_path, "tap-x")
+
+    assert not left.exists()
+
+
+def test_a_living_tap_is_left_alone(tmp_path: Path) -> None:
+    """However old its directory is, and even while it is empty; other taps' are not looked at."""
+    mine, other = RunDirectory(tmp_path, "tap-x", 4), RunDirectory(tmp_path, "tap-y", 4)
+    os.utime(mine.path / ".lock", (0, 0))
+
+    remove_leftovers(tmp_path, "tap-x")
+
+    assert mine.path.exists()
+    assert other.path.exists()
