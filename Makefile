@@ -35,9 +35,9 @@ change: install ## Change some rows in the sandbox's sources, to see an incremen
 test: install $(VENV)-interop/.installed ## Run every test.
 	python -m pytest -n 2 $(ARGS)
 
-$(VENV)-interop/.installed: tests/interop/requirements.lock install
-	$(UV) venv --quiet --allow-existing --python python3 $(VENV)-interop
-	VIRTUAL_ENV=$(VENV)-interop $(UV) pip sync --quiet --require-hashes tests/interop/requirements.lock
+$(VENV)-interop/.installed: tests/interop/requirements.lock | install
+	$(UV) venv --quiet --allow-existing --python python3 $(@D)
+	VIRTUAL_ENV=$(@D) $(UV) pip sync --quiet --require-hashes $<
 	@touch $@
 
 lint: install ## Check style, types and the lock file.
@@ -45,8 +45,13 @@ lint: install ## Check style, types and the lock file.
 	ruff check .
 	mypy
 
-bench: install ## Measure against peers; see bench/README.md.
+bench: install $(VENV)-bench-dlt/.installed $(VENV)-bench-meltanolabs/.installed ## Measure against peers; see bench/README.md.
 	python bench/run.py
+
+$(VENV)-bench-%/.installed: bench/peers/requirements-%.lock | install
+	$(UV) venv --quiet --allow-existing --python python3 $(@D)
+	VIRTUAL_ENV=$(@D) $(UV) pip sync --quiet --require-hashes $<
+	@touch $@
 
 lock: ## Write the lock files anew.
 	./lock.sh

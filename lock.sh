@@ -11,5 +11,6 @@ done
 "$uv" pip compile "${common[@]}" "${members[@]}" --group dev pyproject.toml \
   libs/*/pyproject.toml taps/*/pyproject.toml loaders/*/pyproject.toml sandbox/pyproject.toml \
   --output-file requirements.lock "$@"
-"$uv" pip compile "${common[@]}" tests/interop/requirements.in \
-  --output-file tests/interop/requirements.lock "$@"
+for input in tests/interop/requirements.in bench/peers/requirements-*.in; do
+  "$uv" pip compile "${common[@]}" "$input" --output-file "${input%.in}.lock" "$@"
+done

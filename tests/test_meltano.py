@@ -1,0 +1,102 @@
+"""The commands of the README, run for real on a sandbox of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox.settings import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+Command = "Callable[..., subprocess.CompletedProcess[str]]"
+
+
+@pytest.fixture(scope="module")
+def command(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Run a command of the project with its own sandbox, state and ports."""
+    folder = tmp_path_factory.mktemp("meltano")
+    ports = {"warehouse": str(free_port()), "postgres": str(free_port())}
+    environment = os.environ | {
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "TRIBUTARY_SANDBOX_DIR": str(folder / "sandbox"),
+        "TRIBUTARY_SANDBOX_ROWS": "400",
+        "TRIBUTARY_WAREHOUSE_PORT": ports["warehouse"],
+        "TRIBUTARY_POSTGRES_PORT": ports["postgres"],
+        "TARGET_SNOWFLAKE_PORT": ports["warehouse"],
+        "TAP_POSTGRES_PORT": ports["postgres"],
+        "MELTANO_SYS_DIR_ROOT": str(folder / "meltano"),
+        "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "COLUMNS": "160",
+    }
+
+    def run(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            words,
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    try:
+        yield run
+    finally:
+        run("sandbox", "down")
+
+
+def test_a_newcomer_sees_rows_arrive_and_then_only_what_changed(
+    command: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    first = command("sandbox", "run").stdout
+    command("sandbox", "change")
+    second = command("sandbox", "run", "postgres").stdout
+
+    assert "TAP_POSTGRES.CI_BUILDS" in first
+    assert "TAP_POSTGRES.LICENSE_SEAT_LINKS" in first
+    assert rows_of(first, "public-ci_builds") == 400
+    assert 0 < rows_of(second, "public-ci_builds") < 20
+    counted = command("sandbox", "sql", "select count(*) as n from tap_postgres.ci_builds").stdout
+    assert "40" in counted
+    states = command("meltano", "state", "list").stdout
+    assert "tap-postgres-to-target-snowflake" in states
+
+
+def test_meltanos_own_commands_work(
+    command: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    command("sandbox", "up")
+
+    assert "public-ci_builds" in command("meltano", "invoke", "tap-postgres", "--discover").stdout
+    selected = command("meltano", "select", "--list", "--all", "tap-postgres").stdout
+    assert "public-users" in selected
+    assert "0 1 * * *" in command("meltano", "schedule", "list").stdout
+    command("meltano", "run", "tap-postgres", "target-snowflake")
+
+
+def test_an_unknown_source_is_a_sentence(
+    command: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    done = command("sandbox", "run", "nowhere", code=1)
+
+    assert "There is no source called nowhere" in done.stderr
+
+
+def rows_of(table: str, stream: str) -> int:
+    """The number of rows that the printed table has for a stream."""
+    (line,) = [line for line in table.splitlines() if stream in line]
+    return int(line.split("│")[3].strip().replace(",", ""))
