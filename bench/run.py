@@ -1,0 +1,264 @@
+"""Measures Tributary and its peers on one table, in one run; see README.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from measure import Measurement, measure
+from rich.console import Console
+from rich.table import Table
+
+from sandbox import settings
+from sandbox.postgres import Connection, Postgres
+from sandbox.testing import Warehouse
+from sandbox.warehouse_service import WarehouseService
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HERE = Path(__file__).parent
+ROWS = int(os.environ.get("BENCH_ROWS", "2000000"))
+SLOW_ROWS = max(ROWS // 10, 1)  # for what reads record by record at a tenth of the speed
+STREAM = "public-bench"
+
+CREATE = """
+CREATE TABLE bench (
+  id bigint PRIMARY KEY, project_id integer NOT NULL, user_id integer, name text NOT NULL,
+  status text, description text, ref text, amount numeric(12,2), duration double precision,
+  ok boolean, created_at timestamptz NOT NULL, updated_at timestamptz, due_on date,
+  token uuid, started_at timestamp
+)
+"""
+FILL = """
+INSERT INTO bench SELECT
+  n, n % 5000, n * 7 % 90000, 'job ' || n || ' of the pipeline', (ARRAY['success','failed',
+  'running','canceled'])[1 + n % 4], repeat(md5(n::text), 5), 'refs/heads/feature-' || n % 1000,
+  (n * 37 % 1000000) / 100.0, n * 0.001, n % 3 = 0,
+  timestamptz '2024-01-01' + n * interval '1 second',
+  timestamptz '2024-06-01' + n * interval '1 second', date '2024-01-01' + (n % 365)::int,
+  md5(n::text)::uuid, timestamp '2024-01-01' + n * interval '1 second'
+FROM generate_series({start}, {end}) AS n
+"""
+CHUNK = 500_000
+PEERS = ("dlt, connectorx, into DuckDB", "MeltanoLabs tap-postgres, records to nowhere")
+
+
+class Bench:
+    """The servers, the folder and what has been measured so far."""
+
+    def __init__(self, folder: Path, postgres: Connection, service: WarehouseService) -> None:
+        self.folder = folder
+        self.postgres = {
+            name: getattr(postgres, name)
+            for name in ("host", "port", "user", "password", "database")
+        }
+        self.warehouse = Warehouse({**service.config, "schema": "BENCH"}, service)
+        self.servers = {"warehouse": int(service.pid() or 0)}
+        self.results: list[Measurement] = []
+        self.console = Console(stderr=True)
+
+    def run(
+        self, name: str, commands: dict[str, list[str]], rows: int = ROWS, read: Path | None = None
+    ) -> None:
+        """Measure a pipe of commands; the warehouse's memory too, where one of them loads."""
+        also = self.servers if "loader" in commands else None
+        result = measure(name, rows, commands, folder=self.folder, read=read, also=also)
+        self.results.append(result)
+        self.console.print(
+            f"{name}: {result.rows_per_second:,.0f} rows/s, {result.seconds} s, "
+            f"{result.peak_megabytes} MB"
+        )
+
+    def config(self, name: str, values: dict[str, Any]) -> str:
+        path = self.folder / f"{name}.json"
+        path.write_text(json.dumps(values))
+        return str(path)
+
+    def tap_config(self, *, arrow: bool) -> str:
+        values = {**self.postgres, "tables": ["public.bench"]}
+        if arrow:
+            root = self.folder / "files"
+            root.mkdir(exist_ok=True)
+            values["batch_config"] = {
+                "encoding": {"format": "parquet"},
+                "storage": {"root": root.as_uri()},
+            }
+        return self.config(f"tap-{arrow}", values)
+
+    def target_config(self, name: str, method: str) -> str:
+        schema = name.upper()
+        return self.config(
+            f"target-{name}",
+            {**self.warehouse.config, "schema": schema, "load_method": method},
+        )
+
+
+def fill(postgres: dict[str, Any]) -> None:
+    """Make the 15-column table of the fact sheet "postgres_pipeline.md", section 5."""
+    with psycopg.connect(conninfo(postgres), autocommit=True) as connection:
+        connection.execute(CREATE)
+        for start in range(1, ROWS + 1, CHUNK):
+            end = min(start + CHUNK - 1, ROWS)
+            connection.execute(FILL.format(start=start, end=end))  # type: ignore[arg-type]  # our own text
+        connection.execute("VACUUM ANALYZE bench")
+
+
+def conninfo(postgres: dict[str, Any]) -> str:
+    """Return the settings as psycopg takes them."""
+    return psycopg.conninfo.make_conninfo(
+        host=postgres["host"],
+        port=postgres["port"],
+        user=postgres["user"],
+        password=postgres["password"],
+        dbname=postgres["database"],
+    )
+
+
+def copy_to_nowhere(bench: Bench) -> None:
+    """The limit: what Postgres itself can send."""
+    script = (
+        "import psycopg, sys\n"
+        "with psycopg.connect(sys.argv[1]) as c, c.cursor() as k:\n"
+        "    with k.copy('COPY (SELECT * FROM bench) TO STDOUT (FORMAT binary)') as rows:\n"
+        "        for _ in rows: pass\n"
+    )
+    command = [sys.executable, "-c", script, conninfo(bench.postgres)]
+    bench.run("binary COPY to nowhere (the limit)", {"psycopg": command})
+
+
+def ours(bench: Bench) -> None:
+    """Our tap and loader, alone and together, in both lanes."""
+    catalog = str(make_catalog(bench))
+    arrow = ["tap-postgres", "--config", bench.tap_config(arrow=True), "--catalog", catalog]
+    record = ["tap-postgres", "--config", bench.tap_config(arrow=False), "--catalog", catalog]
+    drain = [sys.executable, str(HERE / "drain.py")]
+    bench.run("tap alone, arrow lane", {"tap": arrow, "drain": drain})
+    bench.run("tap alone, record lane", {"tap": record})
+    loader_alone(bench, arrow, record)
+    for name, tap in (("arrow", arrow), ("record", record)):
+        target = ["tributary-target-snowflake", "--config", bench.target_config(name, "overwrite")]
+        bench.run(f"end to end, {name} lane", {"tap": tap, "loader": target})
+        (row,) = bench.warehouse.query(f'SELECT COUNT(*) AS N FROM "{name.upper()}".BENCH')
+        if row["N"] != ROWS:
+            raise RuntimeError(f"{name} lane: {row['N']} rows arrived of {ROWS}")
+
+
+def loader_alone(bench: Bench, arrow: list[str], record: list[str]) -> None:
+    """Our loader, fed from files that were made before the clock starts."""
+    keep = bench.folder / "keep"
+    messages = bench.folder / "arrow.jsonl"
+    drain = [sys.executable, str(HERE / "drain.py"), str(messages), str(keep)]
+    measure("files", ROWS, {"tap": arrow, "drain": drain}, folder=bench.folder)
+    config = bench.target_config("loader_arrow", "overwrite")
+    target = ["tributary-target-snowflake", "--config", config]
+    bench.run("loader alone, arrow lane", {"loader": target}, read=messages)
+    lines = bench.folder / "records.jsonl"
+    tee = [sys.executable, str(HERE / "drain.py"), str(lines)]
+    measure("records", ROWS, {"tap": record, "drain": tee}, folder=bench.folder)
+    config = bench.target_config("loader_record", "overwrite")
+    target = ["tributary-target-snowflake", "--config", config]
+    bench.run("loader alone, record lane", {"loader": target}, read=lines)
+    lines.unlink()
+
+
+def make_catalog(bench: Bench) -> Path:
+    """Discover the table and ask for a full-table read."""
+    config = bench.tap_config(arrow=False)
+    found = subprocess.run(
+        ["tap-postgres", "--config", config, "--discover"], capture_output=True, check=True
+    )
+    path = bench.folder / "catalog.json"
+    path.write_bytes(found.stdout)
+    return path
+
+
+def dlt_connectorx(bench: Bench) -> None:
+    """The fastest peer we know: connectorx reads, DuckDB is loaded in the same process."""
+    p = bench.postgres
+    url = f"postgresql://{p['user']}:{p['password']}@{p['host']}:{p['port']}/{p['database']}"
+    database = bench.folder / "dlt.duckdb"
+    command = [
+        ".venv-bench-dlt/bin/python",
+        str(HERE / "peers" / "dlt_load.py"),
+        url,
+        "bench",
+        str(database),
+        str(bench.folder / "dlt"),
+    ]
+    bench.run(PEERS[0], {"dlt": command})
+
+
+def meltanolabs_tap(bench: Bench) -> None:
+    """On a tenth of the rows: it reads record by record."""
+    with psycopg.connect(conninfo(bench.postgres), autocommit=True) as connection:
+        connection.execute(f"CREATE TABLE part AS SELECT * FROM bench WHERE id <= {SLOW_ROWS}")  # type: ignore[arg-type]
+        connection.execute("ALTER TABLE part ADD PRIMARY KEY (id)")
+    config = bench.config("meltanolabs", {**bench.postgres, "filter_schemas": ["public"]})
+    tap = ".venv-bench-meltanolabs/bin/tap-postgres"
+    found = subprocess.run([tap, "--config", config, "--discover"], capture_output=True, check=True)
+    catalog = json.loads(found.stdout)
+    catalog["streams"] = [s for s in catalog["streams"] if s["tap_stream_id"] == "public-part"]
+    for entry in catalog["streams"][0]["metadata"]:
+        entry["metadata"]["selected"] = True
+    path = bench.config("meltanolabs-catalog", catalog)
+    command = [tap, "--config", config, "--catalog", path]
+    bench.run(PEERS[1], {"tap": command}, rows=SLOW_ROWS)
+
+
+def report(bench: Bench) -> None:
+    """Print the table with ratios and write the figures as JSON."""
+    limit = bench.results[0].rows_per_second
+    peer = next(r for r in bench.results if r.name == PEERS[0]).rows_per_second
+    table = Table(title=f"{ROWS:,} rows, 15 columns, {platform.machine()}, {os.cpu_count()} cores")
+    for heading in ("", "rows/s", "seconds", "of the limit", "times dlt", "peak MB"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for result in bench.results:
+        table.add_row(
+            result.name,
+            f"{result.rows_per_second:,.0f}",
+            f"{result.seconds:.1f}",
+            f"{result.rows_per_second / limit:.2f}",
+            f"{result.rows_per_second / peer:.2f}",
+            ", ".join(f"{part} {peak:.0f}" for part, peak in result.peak_megabytes.items()),
+        )
+    Console().print(table)
+    figures = [asdict(r) | {"rows_per_second": round(r.rows_per_second)} for r in bench.results]
+    (HERE / "results.json").write_text(json.dumps({"rows": ROWS, "results": figures}, indent=2))
+
+
+def main() -> None:
+    """Run every measurement, one after the other, on servers of their own."""
+    steps: list[Callable[[Bench], None]] = [copy_to_nowhere, ours, dlt_connectorx, meltanolabs_tap]
+    folder = Path(tempfile.mkdtemp(prefix="tributary-bench-"))
+    postgres = Postgres(folder / "postgres", settings.free_port())
+    service = WarehouseService(
+        replace(settings.load(), folder=folder, warehouse_port=settings.free_port())
+    )
+    try:
+        postgres.start()
+        service.start()
+        with postgres.fresh_database() as database:
+            bench = Bench(folder, database, service)
+            bench.console.print(f"Filling a table with {ROWS:,} rows ...")
+            fill(bench.postgres)
+            for step in steps:
+                step(bench)
+            report(bench)
+    finally:
+        service.stop()
+        postgres.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
