@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import snowflake.connector
 import yaml
+from rich.box import SIMPLE_HEAD
 from rich.live import Live
 from rich.table import Table
 from snowflake.connector.cursor import DictCursor
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 0.5
 LOG_LINES_SHOWN = 15
 LOADS = """
-SELECT STREAM, MIN(TABLE_NAME) AS TABLE_NAME, MIN(METHOD) AS METHOD,
-  SUM(INSERTED + UPDATED) AS LOADED, SUM(ROWS_READ) AS ROWS_READ,
+SELECT STREAM, MIN(TABLE_NAME) AS TABLE_NAME, SUM(INSERTED + UPDATED) AS LOADED,
   MIN(STARTED_AT) AS STARTED_AT, MAX(COMMITTED_AT) AS COMMITTED_AT
 FROM RAW.{schema}._LOADS WHERE RUN_ID = '{run_id}' GROUP BY STREAM ORDER BY STREAM
 """
@@ -138,8 +138,8 @@ def _load_schema(extractors: dict[str, Any], tap: str) -> str:
 
 
 def _table(started: list[Job], settings: Settings) -> Table:
-    table = Table(title="What arrived in the local warehouse, database RAW")
-    for heading in ("source", "stream", "rows", "seconds", "rows/s", "table", "method"):
+    table = Table(title="What arrived in the local warehouse", box=SIMPLE_HEAD)
+    for heading in ("source", "stream", "rows", "seconds", "rows/s", "table"):
         justify: JustifyMethod = "right" if heading[:3] in ("row", "sec") else "left"
         table.add_column(heading, justify=justify, overflow="fold")
     for job in started:
@@ -160,11 +160,10 @@ def _add_rows(table: Table, job: Job, settings: Settings) -> None:
             f"{loaded:,}",
             f"{seconds:.1f}",
             f"{loaded / seconds:,.0f}",
-            f"{job.schema}.{row['TABLE_NAME']}",
-            row["METHOD"],
+            f"{WAREHOUSE_DATABASE}.{job.schema}.{row['TABLE_NAME']}",
         )
     if unchanged := sum(not row["LOADED"] for row in loads):
-        table.add_row(job.source, f"{unchanged} streams", "0", "", "", "", "nothing new")
+        table.add_row(job.source, f"{unchanged} streams", "0", "", "", "nothing new")
 
 
 def _loads(job: Job, settings: Settings) -> list[dict[str, Any]]:

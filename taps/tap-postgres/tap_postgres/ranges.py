@@ -83,7 +83,7 @@ def ranges(
     rest = whole
     while (until := _bound(rest, source, rows, query)) is not None:
         yield replace(rest, until=until)
-        rest = KeyRange(whole.key, after=until, inclusive=True)
+        rest = KeyRange(whole.key, after=until)
     yield rest
 
 
