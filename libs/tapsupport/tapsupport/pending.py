@@ -49,7 +49,7 @@ class RunDirectory:
                 "Set another root in batch_config."
             ) from error
         remove_leftovers(root, tap_name)
-        self._run_id = f"{time.time_ns() // 1_000_000}-{os.getpid()}"
+        self._run_id = f"{time.time_ns()}-{os.getpid()}"
         self.path = root.resolve() / f"{tap_name}-{self._run_id}"
         self._max_pending_files = max_pending_files
         self._parent = os.getppid()

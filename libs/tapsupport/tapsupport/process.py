@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import Tap
+from singer_sdk.exceptions import ConfigValidationError
 from typing_extensions import override
 
 from tapsupport.errors import TapError
@@ -51,6 +52,25 @@ class ManneredTap(Tap):
         name = signal.Signals(self._signal).name
         self.logger.warning("Stopped by %s. The last STATE covers what it is safe to keep.", name)
         raise SystemExit(SIGNAL_EXIT_BASE + self._signal)
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        try:
+            errors = super()._validate_config(raise_errors=raise_errors)
+        except ConfigValidationError as error:
+            error.errors = self._without_secrets(error.errors)
+            raise
+        return self._without_secrets(errors)
+
+    def _without_secrets(self, errors: list[str]) -> list[str]:
+        """The SDK quotes the value that is wrong; a secret one must not reach the log."""
+        properties = self.config_jsonschema["properties"]
+        secrets = [name for name, schema in properties.items() if schema.get("secret")]
+        hidden = {f" in config['{name}']": f"The setting {name} is not valid" for name in secrets}
+        return [
+            next((text for end, text in hidden.items() if error.endswith(end)), error)
+            for error in errors
+        ]
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:

@@ -114,6 +114,7 @@ class PostgresStream(Stream):
         key = self.replication_key if self.replication_method == "INCREMENTAL" else None
         self._check()
         discard_stale(state, self.table.key, key)
+        self._tap.stop_if_asked()
         try:
             with interruptible(self.database.cancel):
                 if key is not None:

@@ -68,6 +68,15 @@ def test_settings_that_cannot_work(logins: Source, settings: dict[str, Any], sen
     assert sentence in fails(logins, **settings)
 
 
+def test_a_password_of_the_wrong_type_is_not_quoted(logins: Source) -> None:
+    """The SDK's own message would show it."""
+    done, _ = logins.run("records", password=987654321)
+
+    assert done.returncode == 1
+    assert b"The setting password is not valid" in done.stderr
+    assert b"987654321" not in done.stdout + done.stderr
+
+
 def test_batch_settings_that_cannot_work(logins: Source) -> None:
     """Only Parquet files in a local directory."""
     encodings = {"format": "jsonl", "compression": "gzip"}

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_postgres.tap import TapPostgres
 from tapsupport.errors import TapError
 from tapsupport.testing import SyncResult
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conftest import Source
 
 STREAM = "public-boats"
@@ -74,6 +77,19 @@ def test_state_follows_every_range(boats: Source) -> None:
         (8, {"key": ["id"], "after": ["8"]}),
         (10, {"key": ["id"], "complete": True}),
     ]
+
+
+def test_one_run_sees_one_snapshot(boats: Source) -> None:
+    """What others change while the ranges are read shows in none of them."""
+    stream = TapPostgres(config=boats.config("records", range_rows=2)).streams[STREAM]
+    rows: Iterator[Any] = iter(stream.get_records(None))
+    first = next(rows)
+
+    boats.execute(
+        "UPDATE boats SET name = 'renamed'", "DELETE FROM boats WHERE id > 8", ROWS.format(11, 20)
+    )
+
+    assert [row["name"] for row in (first, *rows)] == [f"boat {i}" for i in range(1, 11)]
 
 
 def test_small_ranges_share_a_file(boats: Source) -> None:
@@ -192,6 +208,17 @@ def test_an_incremental_state_never_passes_data_not_sent(
         assert set(sent) == {*range(1, 11), 20}
 
     assert len(stops) > 3
+
+
+def test_the_bookmark_moves_with_every_range(boats: Source, lane: str) -> None:
+    """An index on the replication key makes an increment resumable."""
+    catalog = incremental(boats, indexed=True)
+
+    result = boats.sync(lane, catalog=catalog, batch_file_bytes=1)  # one row in each range
+
+    bookmarks = [m["value"]["bookmarks"][STREAM] for m in result.of_type("STATE")]
+    hours = [mark["replication_key_value"][11:13] for mark in bookmarks if mark]
+    assert list(dict.fromkeys(hours)) == [f"{hour:02}" for hour in range(1, 11)]
 
 
 def test_an_empty_table_keeps_its_bookmark(boats: Source, lane: str) -> None:
