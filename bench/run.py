@@ -185,7 +185,9 @@ def make_catalog(bench: Bench) -> Path:
 def dlt_connectorx(bench: Bench) -> None:
     """The fastest peer we know: connectorx reads, DuckDB is loaded in the same process."""
     p = bench.postgres
-    url = f"postgresql+psycopg2://{p['user']}:{p['password']}@{p['host']}:{p['port']}/{p['database']}"
+    url = (
+        f"postgresql+psycopg2://{p['user']}:{p['password']}@{p['host']}:{p['port']}/{p['database']}"
+    )
     database = bench.folder / "dlt.duckdb"
     command = [
         ".venv-bench-dlt/bin/python",
