@@ -6,9 +6,11 @@ Registered by `pytest_plugins = ["sandbox.testing"]` in the root conftest.py.
 from __future__ import annotations
 
 import json
+import tempfile
 import urllib.request
 import uuid
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,12 +75,16 @@ class Warehouse:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A running, empty PostgreSQL on a free port."""
-    server = Postgres(tmp_path_factory.mktemp("postgres"), settings.free_port())
-    server.start()
-    yield server
-    server.stop()
+def postgres_server() -> Iterator[Postgres]:
+    """A running, empty PostgreSQL on a free port.
+
+    Not under pytest's own folder, to which another run of pytest may close the way.
+    """
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        server = Postgres(Path(folder), settings.free_port())
+        server.start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from uuid import uuid4
 
 import msgspec
 from singer_sdk import typing as th
-from singer_sdk.exceptions import RecordsWithoutSchemaException
+from singer_sdk.exceptions import ConfigValidationError, RecordsWithoutSchemaException
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.target_base import Target
 from typing_extensions import override
@@ -362,8 +362,8 @@ class TargetSnowflake(Target):
                 config=config.config if config else None,
                 parse_env_config=bool(config and config.parse_env),
             )
-        except LoadError as error:
-            _exit_with(cls, error)
+        except ConfigValidationError as error:
+            _exit_with(cls, LoadError(_config_problems(cls, error)))
         target._stop.install()
         try:
             target.listen(file_input)
@@ -380,7 +380,18 @@ class TargetSnowflake(Target):
         """Every setting of this loader stands above; the SDK's own would have no effect."""
 
 
-def _exit_with(target: type[TargetSnowflake], error: Exception) -> None:
+def _config_problems(target: type[TargetSnowflake], error: ConfigValidationError) -> str:
+    """The SDK's findings in one sentence; it quotes what is wrong, so secrets are left out."""
+    properties = target.config_jsonschema["properties"]
+    secrets = [name for name, definition in properties.items() if definition.get("secret")]
+    problems = []
+    for found in error.errors:
+        named = [name for name in secrets if found.endswith(f"config['{name}']")]
+        problems.append(f"{named[0]} has a value that is not text" if named else found)
+    return f"The settings of target-snowflake are not valid: {'; '.join(problems)}."
+
+
+def _exit_with(target: type[TargetSnowflake], error: Exception) -> NoReturn:
     target.logger.critical("%s", error)
     sys.exit(1)
 

@@ -73,6 +73,9 @@ def test_each_bad_input_has_its_sentence_and_loads_nothing(
         ({"database": "NOWHERE"}, "does not exist or not authorized"),
         ({"user": "reader"}, "Grant the role this privilege"),
         ({"load_method": "replace-slice"}, "no slice_column"),
+        ({"password": 987654321}, "password has a value that is not text"),
+        ({"account": None}, "'account' is a required property"),
+        ({"load_method": "truncate"}, "'truncate' is not one of"),
         ({"port": 1, "login_timeout_seconds": 5}, "logging in to Snowflake"),
     ],
 )
@@ -84,6 +87,8 @@ def test_each_wrong_setting_has_its_sentence(
     assert done.code == 1
     assert sentence in done.log
     assert "wrong-secret" not in done.log
+    assert "987654321" not in done.log
+    assert "Traceback" not in done.log
     assert done.states == []
 
 
