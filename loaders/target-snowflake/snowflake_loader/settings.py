@@ -5,12 +5,14 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from snowflake_loader.errors import LoadError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+Choice = TypeVar("Choice", bound=enum.StrEnum)
 
 MEBIBYTE = 1024 * 1024
 
@@ -71,15 +73,21 @@ def stream_settings(config: Mapping[str, Any], stream: str) -> StreamSettings:
     """Return the settings of one stream: its own over those of its patterns over the loader's.
 
     Raises:
-        LoadError: `replace-slice` without a `slice_column`.
+        LoadError: `replace-slice` without a `slice_column`, or a setting or value that a stream
+            cannot have.
     """
     values = dict(config)
     own = config.get("streams") or {}
     for pattern, overrides in own.items():
+        if unknown := set(overrides) - set(StreamSettings.__dataclass_fields__):
+            raise LoadError(
+                f"The setting `streams` gives {pattern} the setting {', '.join(sorted(unknown))}, "
+                "which a stream cannot have; the loader's README lists those it can."
+            )
         if pattern != stream and fnmatchcase(stream, pattern):
             values |= overrides
     values |= own.get(stream, {})
-    method = LoadMethod(values["load_method"])
+    method = _chosen(LoadMethod, values, "load_method", stream)
     if method is LoadMethod.REPLACE_SLICE and not values.get("slice_column"):
         raise LoadError(
             f"Stream {stream} has load_method replace-slice but no slice_column; name the column "
@@ -88,14 +96,24 @@ def stream_settings(config: Mapping[str, Any], stream: str) -> StreamSettings:
     return StreamSettings(
         load_method=method,
         slice_column=values.get("slice_column"),
-        publish_on=PublishOn(values["publish_on"]),
-        on_bad_record=OnBadRecord(values["on_bad_record"]),
+        publish_on=_chosen(PublishOn, values, "publish_on", stream),
+        on_bad_record=_chosen(OnBadRecord, values, "on_bad_record", stream),
         all_varchar=bool(values["all_varchar"]),
         table=values.get("table"),
         add_record_metadata=bool(values["add_record_metadata"]),
         uploaded_at=bool(values["uploaded_at"]),
         task_instance=values.get("task_instance"),
     )
+
+
+def _chosen(choices: type[Choice], values: Mapping[str, Any], name: str, stream: str) -> Choice:
+    try:
+        return choices(values[name])
+    except ValueError:
+        raise LoadError(
+            f"Stream {stream} has {name} {values[name]}, but that must be one of "
+            f"{', '.join(choices)}. Correct it in the setting `streams`."
+        ) from None
 
 
 def sizes(config: Mapping[str, Any]) -> Sizes:

@@ -76,6 +76,8 @@ def test_each_bad_input_has_its_sentence_and_loads_nothing(
         ({"password": 987654321}, "password has a value that is not text"),
         ({"account": None}, "'account' is a required property"),
         ({"load_method": "truncate"}, "'truncate' is not one of"),
+        ({"streams": {"*": {"load_methods": "upsert"}}}, "which a stream cannot have"),
+        ({"streams": {"items": {"load_method": "truncate"}}}, "must be one of append-only"),
         ({"port": 1, "login_timeout_seconds": 5}, "logging in to Snowflake"),
     ],
 )
