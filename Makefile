@@ -6,6 +6,7 @@ MEMBERS := libs/tapsupport taps/tap-postgres loaders/target-snowflake sandbox
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)-uv/bin/uv)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export Q
+export UV_SYSTEM_CERTS ?= true
 export MELTANO_SEND_ANONYMOUS_USAGE_STATS := false
 
 .PHONY: help install run sql change test lint bench lock clean
