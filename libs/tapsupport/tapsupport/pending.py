@@ -1,7 +1,8 @@
 """A run's own directory for batch files, and how far a tap may run ahead of its loader.
 
 The loader deletes a file as soon as it has it, so the files that exist are those it has still to
-take. A tap that waits while there are too many keeps the disk bounded however big a table is.
+take. A tap that waits while there are too many keeps the disk bounded however big a table is: to
+the files it may hand over, and what the writer had in its queue when the wait began.
 """
 
 from __future__ import annotations
