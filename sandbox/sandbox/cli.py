@@ -72,7 +72,7 @@ def reset() -> None:
 
 @cli.command()
 def change() -> None:
-    """Apply one round of inserts and updates to the PostgreSQL databases."""
+    """Apply one round of inserts, updates and deletes to the PostgreSQL databases."""
     config = settings.load()
     server = Postgres(config.postgres_folder, config.postgres_port)
     if not server.is_ready():
@@ -80,11 +80,12 @@ def change() -> None:
             f"Cannot change rows: PostgreSQL does not answer on port {config.postgres_port}."
             " Start it with `sandbox up`."
         )
-    table = Table("database", "table", "inserted", "updated")
+    table = Table("database", "table", "inserted", "updated", "deleted")
     for database in settings.POSTGRES_DATABASES:
         with _connect(server, database) as connection:
             for done in seed.change(connection, database):
-                table.add_row(database, done.table, str(done.inserted), str(done.updated))
+                counts = map(str, (done.inserted, done.updated, done.deleted))
+                table.add_row(database, done.table, *counts)
     console.print(table)
 
 

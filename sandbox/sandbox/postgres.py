@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
@@ -31,7 +32,6 @@ SECONDS = 60
 # The data can be made again at any time, so it need not survive a power cut.
 CONFIGURATION = f"""
 listen_addresses = '{HOST}'
-unix_socket_directories = ''
 timezone = 'UTC'
 log_timezone = 'UTC'
 fsync = off
@@ -43,7 +43,10 @@ max_wal_size = '1GB'
 
 @dataclass(frozen=True)
 class Connection:
-    """How to reach one database; the field names are those of libpq."""
+    """How to reach one database; the field names are those of libpq.
+
+    `host` is a name, an address or the directory of a Unix socket.
+    """
 
     host: str
     port: int
@@ -53,7 +56,8 @@ class Connection:
 
     @property
     def uri(self) -> str:
-        return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{self.database}"
+        place = f"{quote(self.host, safe='')}:{self.port}/{self.database}"
+        return f"postgresql://{self.user}:{self.password}@{place}"
 
     def connect(self) -> psycopg.Connection:
         """A psycopg connection in autocommit mode."""
@@ -68,6 +72,11 @@ class Postgres:
         self.port = port
         self.data = folder / "data"
         self.log = folder / "postgres.log"
+
+    @property
+    def socket_directory(self) -> Path:
+        """Where the Unix socket is: what libpq takes as `host`. Clients allow it 107 bytes."""
+        return self.folder
 
     def connection(self, database: str = "postgres") -> Connection:
         return Connection(HOST, self.port, POSTGRES_USER, PASSWORD, database)
@@ -98,7 +107,7 @@ class Postgres:
         self._give_to_system_user()
         if not (self.data / "PG_VERSION").exists():
             self._create_cluster()
-        started = self._pg_ctl("start", "-w", "-l", str(self.log), "-o", f"-p {self.port}")
+        started = self._pg_ctl("start", "-w", "-l", str(self.log), "-o", self._options)
         if started.returncode != 0:
             tail = " / ".join(self.log.read_text().splitlines()[-5:]) if self.log.exists() else ""
             raise SandboxError(f"PostgreSQL did not start on port {self.port}: {tail or started}")
@@ -136,6 +145,11 @@ class Postgres:
             yield self.create_database(name)
         finally:
             self.drop_database(name)
+
+    @property
+    def _options(self) -> str:
+        # Seen from data/, since the server could not listen where the whole path is too long.
+        return f"-p {self.port} -c unix_socket_directories=.."
 
     def _create_cluster(self) -> None:
         with tempfile.NamedTemporaryFile("w", suffix=".pw") as password:

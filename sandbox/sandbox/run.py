@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 0.5
 LOG_LINES_SHOWN = 15
 LOADS = """
-SELECT STREAM, MIN(TABLE_NAME) AS TABLE_NAME, SUM(INSERTED + UPDATED) AS LOADED,
+SELECT STREAM, MIN(TABLE_NAME) AS TABLE_NAME,
+  SUM(INSERTED + UPDATED + CASE WHEN METHOD = 'mark-deleted' THEN DELETED ELSE 0 END) AS LOADED,
   MIN(STARTED_AT) AS STARTED_AT, MAX(COMMITTED_AT) AS COMMITTED_AT
 FROM RAW.{schema}._LOADS WHERE RUN_ID = '{run_id}' GROUP BY STREAM ORDER BY STREAM
 """
@@ -113,7 +114,7 @@ def _environment(job: Job, settings: Settings) -> dict[str, str]:
     """Point the plugins to this sandbox's ports and give the run a name for the ledger."""
     return os.environ | {
         "TARGET_SNOWFLAKE_PORT": str(settings.warehouse_port),
-        "TAP_POSTGRES_PORT": str(settings.postgres_port),
+        "PG_PORT": str(settings.postgres_port),
         "TARGET_SNOWFLAKE_RUN_ID": job.run_id,
         "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
     }

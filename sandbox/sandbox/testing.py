@@ -18,7 +18,10 @@ import snowflake.connector
 from snowflake.connector import DictCursor
 
 from sandbox import settings
+from sandbox.pooler import Pooler
 from sandbox.postgres import Connection, Postgres
+from sandbox.replica import ReplicatedDatabase, Standby
+from sandbox.tls_proxy import TlsProxy
 from sandbox.warehouse_service import WarehouseService
 
 if TYPE_CHECKING:
@@ -74,6 +77,16 @@ class Warehouse:
         ).close()
 
 
+def sleepers(connection: Connection) -> int:
+    """How many statements of this database are in `pg_sleep` now."""
+    with connection.connect() as watcher:
+        rows = watcher.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE wait_event = 'PgSleep' AND datname = current_database()"
+        ).fetchall()
+    return int(rows[0][0])
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     """A running, empty PostgreSQL on a free port.
@@ -92,6 +105,46 @@ def postgres_database(postgres_server: Postgres) -> Iterator[Connection]:
     """An empty database: host, port, user, password, database, uri, connect()."""
     with postgres_server.fresh_database() as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def replicated_servers() -> Iterator[tuple[Postgres, Standby]]:
+    """A primary and its streaming standby, running and empty, apart from `postgres_server`."""
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        primary = Postgres(Path(folder) / "primary", settings.free_port())
+        primary.start()
+        standby = Standby(Path(folder) / "standby", settings.free_port(), primary)
+        standby.start()
+        yield primary, standby
+        standby.stop()
+        primary.stop()
+
+
+@pytest.fixture
+def postgres_replica(
+    replicated_servers: tuple[Postgres, Standby],
+) -> Iterator[ReplicatedDatabase]:
+    """An empty database with a read replica: primary, replica, pause, resume, wait, configure."""
+    primary, standby = replicated_servers
+    with primary.fresh_database() as connection:
+        database = ReplicatedDatabase(connection, standby.connection(connection.database))
+        database.wait()
+        yield database
+        database.reset()
+
+
+@pytest.fixture
+def pooler(postgres_database: Connection) -> Iterator[Pooler]:
+    """`postgres_database` behind a pooler in transaction mode: see `sandbox.pooler`."""
+    with Pooler(postgres_database) as running:
+        yield running
+
+
+@pytest.fixture
+def tls_proxy(postgres_database: Connection, tmp_path: Path) -> Iterator[TlsProxy]:
+    """`postgres_database` behind TLS: connection, host, port, ca_path, required."""
+    with TlsProxy(postgres_database, tmp_path / "certificates") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -121,6 +121,19 @@ def test_ddl_commits_the_open_transaction(session: SnowflakeCursor) -> None:
     assert rows(session, "SELECT COUNT(*) FROM T") == [(1,)]
 
 
+def test_rows_come_in_the_order_asked_for(session: SnowflakeCursor) -> None:
+    """However many: DuckDB fetches more than 2048 of them in parallel."""
+    session.execute("CREATE TABLE numbers (n INTEGER)")
+    for start in range(0, 5000, 500):
+        session.execute(
+            f"INSERT INTO numbers SELECT {start} + SEQ4() FROM TABLE(GENERATOR(ROWCOUNT => 500))"
+        )
+
+    for _ in range(10):
+        rows = session.execute("SELECT n FROM numbers ORDER BY n DESC").fetchall()
+        assert [row[0] for row in rows] == list(range(4999, -1, -1))
+
+
 def test_a_primary_key_is_not_enforced(session: SnowflakeCursor) -> None:
     session.execute("INSERT INTO T (ID) VALUES (1), (1)")
 

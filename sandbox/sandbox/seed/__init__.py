@@ -11,11 +11,13 @@ import yaml
 if TYPE_CHECKING:
     import psycopg
 
-# Seeded rows are spread over 90 days; round n of `change` happens n hours into the next year.
+# Seeded rows are spread over 90 days; what round n of `change` makes begins n hours into the next
+# year. Its `updated_at` alone is the server's clock, since incremental loads go by that.
 SEED_MOMENT = "timestamp '2024-01-01' + (g % 129600) * interval '1 minute' + interval '0.123456 s'"
 CHANGE_MOMENT = "timestamp '2025-01-01' + {round} * interval '1 hour'"
 UPDATED_OF_EACH = 97  # in a round, one row of so many is updated
-INSERTED_OF_EACH = 500  # and one row for so many existing is inserted
+INSERTED_OF_EACH = 500  # one row for so many existing is inserted
+DELETED_OF_EACH = 1000  # and one of so many is deleted
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,28 @@ class Table:
             f"CREATE INDEX ON {self.name} (updated_at)",
         ]
 
-    def insertion(self, first: int, last: int) -> str:
-        expressions = ", ".join(expression for _, expression in self.columns.values())
+    @property
+    def now(self) -> str:
+        """An expression for `updated_at`: the server's clock, for each row anew."""
+        type_, _ = self.columns["updated_at"]
+        return "clock_timestamp()" + (" AT TIME ZONE 'UTC'" if type_ == "timestamp" else "")
+
+    def insertion(self, first: int, last: int, **replaced: str) -> str:
+        """An INSERT of some rows, with other expressions for the `replaced` columns."""
+        expressions = {name: expression for name, (_, expression) in self.columns.items()}
         return (
-            f"INSERT INTO {self.name} SELECT {expressions}"
+            f"INSERT INTO {self.name} SELECT {', '.join((expressions | replaced).values())}"
             f" FROM generate_series({first}::bigint, {last}) AS g"
+        )
+
+    def deletion(self, salt: int, count: int) -> str:
+        """A DELETE of some rows that `salt` picks; extreme rows and one other always stay."""
+        key = f"({', '.join(self.key)})"
+        ordinary = f"WHERE id > {len(self.extremes)}" if self.extremes else ""
+        return (
+            f"DELETE FROM {self.name} WHERE {key} IN (SELECT {', '.join(self.key)}"
+            f" FROM {self.name} {ordinary} ORDER BY h({salt}, {key}::text), {key}"
+            f" OFFSET 1 LIMIT {count})"
         )
 
     def extreme_values(self) -> list[str]:
@@ -58,6 +77,7 @@ class Change:
     table: str
     inserted: int
     updated: int
+    deleted: int
 
 
 def tables(database: str) -> list[Table]:
@@ -105,21 +125,21 @@ def _change_table(connection: psycopg.Connection, table: Table) -> Change:
     if row is None:
         raise LookupError(f"Table {table.name} was not seeded; run `sandbox reset`, then `up`.")
     last, round_ = row
-    moment = CHANGE_MOMENT.format(round=round_)
-    _set_moment(connection, moment)
+    _set_moment(connection, CHANGE_MOMENT.format(round=round_))
+    deleted = _run(connection, table.deletion(round_, max(1, last // DELETED_OF_EACH)))
     updated = _run(
         connection,
-        f"UPDATE {table.name} SET {table.change}, updated_at = {moment}"
+        f"UPDATE {table.name} SET {table.change}, updated_at = {table.now}"
         f" WHERE h(0, ({', '.join(table.key)})::text) % {UPDATED_OF_EACH}"
         f" = {round_ % UPDATED_OF_EACH}",
     )
     inserted = max(1, last // INSERTED_OF_EACH)
-    _run(connection, table.insertion(last + 1, last + inserted))
+    _run(connection, table.insertion(last + 1, last + inserted, updated_at=table.now))
     connection.execute(
         "UPDATE sandbox.progress SET last_row = %s WHERE table_name = %s",
         [last + inserted, table.name],
     )
-    return Change(table.name, inserted, updated)
+    return Change(table.name, inserted, updated, deleted)
 
 
 def _set_moment(connection: psycopg.Connection, expression: str) -> None:

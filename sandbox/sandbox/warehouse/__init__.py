@@ -19,5 +19,6 @@ Departures from Snowflake that remain:
 - A query's whole result travels in one answer and is held in memory.
 - Not available: the user stage `@~`, REMOVE, DROP STAGE, SWAP WITH, COPY's PATTERN, VALIDATION_MODE
   and ON_ERROR other than ABORT_STATEMENT, JSON files in COPY; INSERT OVERWRITE gives wrong results.
-- Two transactions that write the same rows fail with 000625 at once; Snowflake makes one wait.
+- Two transactions that write the same rows fail with 000625 at once, and two that insert the same
+  key by MERGE both do; Snowflake makes one wait.
 """

@@ -78,7 +78,6 @@ class Engine(FakeSnow):  # type: ignore[misc] # fakesnow is untyped
         for setting, value in {
             "memory_limit": f"'{memory_limit}'",
             "temp_directory": f"'{spill}'",
-            "preserve_insertion_order": "false",
             # Choosing a compression costs more than half of a COPY's time, and buys only disk.
             "force_compression": "'uncompressed'",
         }.items():
