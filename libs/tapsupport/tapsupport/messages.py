@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
@@ -15,11 +16,19 @@ if TYPE_CHECKING:
 
 
 class BlockWriter(MsgSpecWriter):
-    """The SDK's msgspec writer, which also takes lines that are encoded already."""
+    """The SDK's msgspec writer, which also takes lines that are encoded already.
+
+    Several threads may write; what one call writes stands together.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._writing = threading.RLock()
 
     @override
     def write_message(self, message: Message) -> None:
-        self.write_block(self.format_message(message))
+        with self._writing:  # the encoder has one buffer for all messages
+            self.write_block(self.format_message(message))
 
     def write_block(self, lines: bytes | bytearray | memoryview) -> None:
         """Write whole lines, each with its line end, and flush.
@@ -28,8 +37,9 @@ class BlockWriter(MsgSpecWriter):
             ReaderGoneError: standard output was closed at its other end.
         """
         try:
-            sys.stdout.buffer.write(lines)
-            sys.stdout.buffer.flush()
+            with self._writing:
+                sys.stdout.buffer.write(lines)
+                sys.stdout.buffer.flush()
         except BrokenPipeError as error:
             raise ReaderGoneError(
                 "Writing to standard output failed because its reader has ended. "

@@ -6,7 +6,7 @@ import queue
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from tapsupport.errors import TapError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -27,56 +27,48 @@ DEFAULT_FILE_BYTES = 128 << 20
 
 @dataclass(frozen=True)
 class FinishedFile:
-    """A file that is whole, under its final name.
-
-    `progress` is the last mark that lies within the rows sent up to and including this file, or
-    None when no mark lies in this file.
-    """
+    """A file that is whole, under its final name."""
 
     path: Path
     rows: int
-    progress: Any
 
 
 class ParquetFiles:
-    """Writes batches to zstd Parquet files and hands over each file when it is whole.
+    """Writes batches to zstd Parquet files, cut at `file_bytes` (compressed).
 
-    The caller writes batches and marks: a mark is a place where a file may end and carries the
-    progress (a piece of state, not None) that is reached there. A file ends at the mark after
-    which another stretch of the same size would pass `file_bytes` (compressed). Rows without any
-    mark are cut at `file_bytes`, and in no case does a file grow past twice that.
+    Args:
+        schema: The batches' schema.
+        new_path: Gives the path of the next file; may wait, in the writer's thread.
+        done: Takes each file as soon as it is whole, in the writer's thread.
+        file_bytes: Size at which a file ends; None for one file however long.
 
-    All methods belong to one thread, the caller's; what fails in the writer's thread is raised by
-    the next call. Memory: `QUEUED_BATCHES` batches and one row group.
+    `write`, `close` and the context belong to one thread, the caller's; what fails in the writer's
+    thread is raised by the next call. Memory: `QUEUED_BATCHES` batches and one row group.
     """
 
-    def __init__(self, schema: pa.Schema, new_path: Callable[[], Path], file_bytes: int) -> None:
-        self._queue: queue.Queue[pa.RecordBatch | _Mark | None] = queue.Queue(QUEUED_BATCHES)
-        self._done: queue.SimpleQueue[FinishedFile] = queue.SimpleQueue()
+    def __init__(
+        self,
+        schema: pa.Schema,
+        new_path: Callable[[], Path],
+        done: Callable[[FinishedFile], None],
+        file_bytes: int | None,
+    ) -> None:
+        self._queue: queue.Queue[pa.RecordBatch | None] = queue.Queue(QUEUED_BATCHES)
         self._error: BaseException | None = None
-        self._output = _Output(schema, new_path, file_bytes, self._done.put)
+        self._output = _Output(schema, new_path, done, file_bytes)
         self._thread = threading.Thread(target=self._run, name="parquet", daemon=True)
         self._thread.start()
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Queue a batch; waits while the writer is `QUEUED_BATCHES` behind."""
-        self._put(batch)
+        self._raise_error()
+        self._queue.put(batch)
 
-    def mark(self, progress: object) -> None:
-        """Say that what was written so far reaches `progress`."""
-        self._put(_Mark(progress))
-
-    def finished(self) -> Iterator[FinishedFile]:
-        """Yield the files that became whole since the last call, in order, without waiting."""
-        while not self._done.empty():
-            yield self._done.get()
-
-    def close(self) -> Iterator[FinishedFile]:
-        """Finish the last file and yield all that `finished` has not yielded yet."""
-        self._put(None)
+    def close(self) -> None:
+        """Finish the last file; every file was given to `done` when this returns."""
+        self._queue.put(None)
         self._thread.join()
         self._raise_error()
-        return self.finished()
 
     def __enter__(self) -> Self:
         return self
@@ -84,16 +76,13 @@ class ParquetFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        if self._thread.is_alive():
-            self._error = self._error or error or RuntimeError("left before it was closed")
+        """Close, or abandon the file that is not whole when the body failed."""
+        if error is None:
+            self.close()
+        elif self._thread.is_alive():
+            self._error = self._error or error
             self._queue.put(None)
             self._thread.join()
-            for file in self.finished():  # nobody was told of it
-                file.path.unlink(missing_ok=True)
-
-    def _put(self, item: pa.RecordBatch | _Mark | None) -> None:
-        self._raise_error()
-        self._queue.put(item)
 
     def _raise_error(self) -> None:
         if isinstance(self._error, OSError):
@@ -108,9 +97,7 @@ class ParquetFiles:
         """Drain the queue to its end, after an error too, so that the caller never blocks."""
         while (item := self._queue.get()) is not None:
             if self._error is None:
-                self._guard(
-                    self._output.mark if isinstance(item, _Mark) else self._output.add, item
-                )
+                self._guard(self._output.add, item)
         if self._error is None:
             self._guard(self._output.finish)
         if self._error is not None:
@@ -123,11 +110,6 @@ class ParquetFiles:
             self._error = error
 
 
-@dataclass(frozen=True)
-class _Mark:
-    progress: object
-
-
 class _Output:
     """The file being written; lives in the writer's thread."""
 
@@ -135,17 +117,16 @@ class _Output:
         self,
         schema: pa.Schema,
         new_path: Callable[[], Path],
-        file_bytes: int,
         done: Callable[[FinishedFile], None],
+        file_bytes: int | None,
     ) -> None:
         self._schema = schema
         self._new_path = new_path
-        self._file_bytes = file_bytes
         self._done = done
+        self._file_bytes = file_bytes
         self._writer: pq.ParquetWriter | None = None
-        self._progress: object = None
         self._group: list[pa.RecordBatch] = []
-        self._group_rows = self._group_bytes = self._rows = self._marked_bytes = 0
+        self._group_rows = self._group_bytes = self._rows = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         self._group.append(batch)
@@ -154,28 +135,20 @@ class _Output:
         if self._group_rows < ROW_GROUP_ROWS and self._group_bytes < ROW_GROUP_BYTES:
             return
         self._write_group()
-        limit = self._file_bytes * (1 if self._progress is None else 2)
-        if self._written_bytes() >= limit:
-            self.finish()
-
-    def mark(self, mark: _Mark) -> None:
-        self._progress = mark.progress
-        size = self._written_bytes() + self._group_bytes // 4  # zstd leaves about a quarter
-        stretch, self._marked_bytes = size - self._marked_bytes, size
-        if size + stretch > self._file_bytes:
+        if self._file_bytes is not None and self._sink.tell() >= self._file_bytes:
             self.finish()
 
     def finish(self) -> None:
-        """End the file; a mark after its last row waits for the next one."""
+        """End the file, if there is one."""
         self._write_group()
         if self._writer is None:
             return
         self._writer.close()
         self._sink.close()
         self._hidden.rename(self._path)
-        self._done(FinishedFile(self._path, self._rows, self._progress))
-        self._writer, self._progress = None, None
-        self._rows = self._marked_bytes = 0
+        file = FinishedFile(self._path, self._rows)
+        self._writer, self._rows = None, 0
+        self._done(file)
 
     def abandon(self) -> None:
         """Remove what was not finished."""
@@ -207,6 +180,3 @@ class _Output:
             write_statistics=False,
         )
         return self._writer
-
-    def _written_bytes(self) -> int:
-        return self._sink.tell() if self._writer is not None else 0

@@ -1,8 +1,8 @@
 """A run's own directory for batch files, and how far a tap may run ahead of its loader.
 
-The loader deletes a file as soon as it has it, so the files that exist are those it has still to
-take. A tap that waits while there are too many keeps the disk bounded however big a table is: to
-the files it may hand over, and what the writer had in its queue when the wait began.
+The loader deletes a file as soon as it has it, so the files that exist are those being written and
+those it has still to take. A tap that opens no new one while there are `max_pending_files` keeps
+the disk bounded however big a table is.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import re
 import select
 import shutil
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
 from tapsupport.errors import ReaderGoneError, TapError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -55,43 +56,63 @@ class RunDirectory:
         self._max_pending_files = max_pending_files
         self._parent = os.getppid()
         self._files = 0
+        self._changing = threading.Lock()
+        self._reserved: set[Path] = set()
         self._handed_over: list[Path] = []
         self.path.mkdir()
         self._lock = _locked(self.path / LOCK, self._parent)
 
-    def new_file(self, stream: str) -> Path:
-        """Return a path that no other file of this or another run has."""
-        self._files += 1
-        safe = re.sub(r"[^A-Za-z0-9_.-]", "_", stream)
-        return self.path / f"{safe}-{self._run_id}-{self._files:05d}{SUFFIX}"
+    def new_file(self, stream: str, meanwhile: Callable[[], None]) -> Path:
+        """Return a path that no other file has, once fewer than `max_pending_files` exist.
 
-    def hand_over(self, path: Path) -> None:
-        """Note that the loader was told of a file: only those can be waited for."""
-        self._handed_over.append(path)
+        The file counts from now on, until the loader was told of it and has taken it, or until it
+        is given up.
 
-    def pending(self) -> int:
-        """Count the files that the loader was told of and has still to take."""
-        self._handed_over = [path for path in self._handed_over if path.exists()]
-        return len(self._handed_over)
-
-    def wait(self, stop_if_asked: Callable[[], None]) -> None:
-        """Return once fewer than `max_pending_files` files that were handed over exist.
+        Args:
+            stream: The stream's name, which the path contains.
+            meanwhile: Called again and again during a wait; may raise to end it. It must hand over
+                what is whole: the loader cannot take a file that it was not told of.
 
         Raises:
             ReaderGoneError: nobody reads standard output any more, or the parent has ended.
         """
         next_log = time.monotonic() + LOG_SECONDS
-        while (count := self.pending()) >= self._max_pending_files:
-            stop_if_asked()
+        while (path := self._reserve(stream)) is None:
+            meanwhile()
             if os.getppid() != self._parent or reader_has_gone():
                 raise ReaderGoneError(
-                    f"Waiting for the loader to take {count} files from {self.path} is of no use: "
+                    f"Waiting for the loader to take files from {self.path} is of no use: "
                     "it has ended. Look at its log for the reason, then run again."
                 )
             if time.monotonic() >= next_log:
-                logger.info("Waiting for the loader to take %d files from %s.", count, self.path)
+                logger.info("Waiting for the loader to take files from %s.", self.path)
                 next_log += LOG_SECONDS
             time.sleep(POLL_SECONDS)
+        return path
+
+    def hand_over(self, path: Path) -> None:
+        """Note that the loader is told of a file, which must exist: it counts until it is gone."""
+        with self._changing:
+            self._reserved.discard(path)
+            self._handed_over.append(path)
+
+    def give_up(self, paths: Iterable[Path]) -> None:
+        """Remove files that the loader was not told of, whether they were made yet or not."""
+        with self._changing:
+            for path in paths:
+                self._reserved.discard(path)
+                path.unlink(missing_ok=True)
+
+    def _reserve(self, stream: str) -> Path | None:
+        with self._changing:
+            self._handed_over = [path for path in self._handed_over if path.exists()]
+            if len(self._handed_over) + len(self._reserved) >= self._max_pending_files:
+                return None
+            self._files += 1
+            safe = re.sub(r"[^A-Za-z0-9_.-]", "_", stream)
+            path = self.path / f"{safe}-{self._run_id}-{self._files:05d}{SUFFIX}"
+            self._reserved.add(path)
+            return path
 
 
 def remove_leftovers(root: Path, tap_name: str) -> None:

@@ -14,30 +14,36 @@ from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.singerlib.messages import ActivateVersionMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping
+    from collections.abc import Iterator, Mapping
 
     from singer_sdk import Stream
 
 VERSION = "version"  # the key in the stream's state
 
 
-@contextmanager
-def snapshot(stream: Stream, state: MutableMapping[str, Any]) -> Iterator[int]:
-    """Send the markers around whatever the body sends, and yield the snapshot's version.
+def snapshot_version(state: Mapping[str, Any]) -> int:
+    """Return the version of the snapshot that `state` is in the middle of, else a new one.
 
-    The version is `state["version"]` when an unfinished run left one there, so that what both
-    runs sent is published together; otherwise it is the time now, in milliseconds. The body puts
-    the version into the state as soon as its progress is worth resuming. When the body ends well,
-    the second marker is sent and the state emptied; when it raises, neither happens.
+    A run that resumes keeps the version, so that what both runs sent is published together. A new
+    one is the time now, in milliseconds.
+    """
+    return int(state.get(VERSION) or time.time_ns() // 1_000_000)
+
+
+@contextmanager
+def snapshot(stream: Stream, version: int) -> Iterator[None]:
+    """Send the markers around whatever the body sends.
+
+    The body puts the version into the stream's state as soon as its progress is worth resuming.
+    When the body ends well, the second marker is sent, and the caller empties the state; when it
+    raises, neither happens.
 
     The stream's own `emit_activate_version_messages` must be false.
     """
-    version = int(state.get(VERSION) or time.time_ns() // 1_000_000)
     stream._stream_version = version  # noqa: SLF001 - where the SDK's RECORD messages look for it
     _activate(stream, version)
-    yield version
+    yield
     _activate(stream, version)
-    state.clear()
 
 
 def _activate(stream: Stream, version: int) -> None:

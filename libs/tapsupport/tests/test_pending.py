@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LEFT_BEHIND = """
 import pathlib, sys
 from tapsupport.pending import RunDirectory
-RunDirectory(pathlib.Path(sys.argv[1]), "tap-x", 4).new_file("s").touch()
+RunDirectory(pathlib.Path(sys.argv[1]), "tap-x", 4).new_file("s", print).touch()
 """
 ORPHANED = f"""
 import subprocess, sys
@@ -28,12 +28,12 @@ WAITING = """
 import pathlib, sys
 from tapsupport.pending import RunDirectory
 directory = RunDirectory(pathlib.Path(sys.argv[1]), "tap-x", 1)
-path = directory.new_file("s")
+path = directory.new_file("s", print)
 path.touch()
 directory.hand_over(path)
 print("waiting", flush=True)
 try:
-    directory.wait(lambda: None)
+    directory.new_file("s", lambda: None)
 except ReaderGoneError as error:
     sys.exit(str(error))
 """
@@ -43,49 +43,59 @@ def run(script: str, root: Path) -> None:
     subprocess.run([sys.executable, "-c", script, str(root)], check=True)
 
 
+def never() -> None:
+    raise AssertionError("It waited although there was room.")
+
+
 def test_names_never_collide(tmp_path: Path) -> None:
     """Two runs at the same moment, and streams with awkward names."""
     first, second = (RunDirectory(tmp_path, "tap-x", 4) for _ in range(2))
 
-    made = [run.new_file(name).name for run in (first, second) for name in ("a/b c", "a/b c")]
+    made = [run.new_file(name, never).name for run in (first, second) for name in ("a/b c",) * 2]
 
     assert len(set(made)) == 4
     assert all("/" not in name and " " not in name for name in made)
 
 
 def test_waits_until_the_loader_takes_a_file(tmp_path: Path) -> None:
-    """Only files the loader was told of count: it cannot take the others."""
+    """Files being written count as well as those the loader was told of."""
     directory = RunDirectory(tmp_path, "tap-x", 2)
-    told = [directory.new_file("s") for _ in range(2)]
-    for path in (*told, directory.new_file("s")):
-        path.touch()
-    directory.wait(lambda: None)
-    for path in told:
-        directory.hand_over(path)
+    told, _being_written = (directory.new_file("s", never) for _ in range(2))
+    told.touch()
+    directory.hand_over(told)
     asked = []
 
     def loader() -> None:
-        asked.append(directory.pending())
-        told[0].unlink(missing_ok=True)
+        asked.append(told.exists())
+        told.unlink()
 
-    directory.wait(loader)
+    directory.new_file("s", loader)
 
-    assert asked == [2]
-    assert directory.pending() == 1
+    assert asked == [True]
+
+
+def test_a_file_given_up_makes_room(tmp_path: Path) -> None:
+    """Whether it was made or not."""
+    directory = RunDirectory(tmp_path, "tap-x", 2)
+    made, not_made = (directory.new_file("s", never) for _ in range(2))
+    made.touch()
+
+    directory.give_up([made, not_made])
+
+    assert not made.exists()
+    assert directory.new_file("s", never) != directory.new_file("s", never)
 
 
 def test_waiting_can_be_stopped(tmp_path: Path) -> None:
     """By the signal that the tap was sent."""
     directory = RunDirectory(tmp_path, "tap-x", 1)
-    path = directory.new_file("s")
-    path.touch()
-    directory.hand_over(path)
+    directory.new_file("s", never)
 
     def stop() -> None:
         raise SystemExit(signal.SIGTERM)
 
     with pytest.raises(SystemExit):
-        directory.wait(stop)
+        directory.new_file("s", stop)
 
 
 def test_a_reader_that_closed_the_pipe_ends_the_wait(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from singer_sdk import Stream
 from typing_extensions import override
 
 from tapsupport.process import ManneredTap
-from tapsupport.snapshot import snapshot
+from tapsupport.snapshot import snapshot, snapshot_version
 from tapsupport.testing import SyncResult, parse_messages, run_tap
 
 if TYPE_CHECKING:
@@ -27,12 +27,14 @@ class Planks(Stream):
 
     @override
     def get_records(self, context: Any) -> Iterator[dict[str, Any]]:
-        with snapshot(self, self.stream_state) as version:
+        version = snapshot_version(self.stream_state)
+        with snapshot(self, version):
             self.stream_state["version"] = version
             yield {"id": 1}
             yield {"id": 2}
             if self.config.get("fail"):
                 raise RuntimeError("the source failed")
+        self.stream_state.clear()
 
 
 class TapPlanks(ManneredTap):
