@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from snowflake_loader.records import Rejected
 
-LOADS = "_LOADS"
-REJECTED = "_REJECTED"
 ROWS_PER_STATEMENT = 500  # rejected records in one INSERT
+STATEMENT_CHARACTERS = 500_000  # of an INSERT; Snowflake takes a megabyte
+PAYLOAD_CHARACTERS = 100_000  # of a rejected record that are kept
 
 MOMENT = ColumnType(Kind.TIMESTAMP_TZ)
 
@@ -101,12 +101,25 @@ def insert_rejected(
     """Return the statements that write the rejected records of one commit."""
     names = ", ".join(quote(column.name) for column in REJECTED_COLUMNS)
     now = datetime.now(UTC)
-    for start in range(0, len(rejected), ROWS_PER_STATEMENT):
-        rows = ", ".join(
-            f"({', '.join(map(sql_value, (load_id, stream, bad.reason, bad.payload, now)))})"
-            for bad in rejected[start : start + ROWS_PER_STATEMENT]
-        )
-        yield f"INSERT INTO {table} ({names}) VALUES {rows}"
+    rows: list[str] = []
+    for bad in rejected:
+        values = (load_id, stream, _cut(bad.reason), _cut(bad.payload), now)
+        row = f"({', '.join(map(sql_value, values))})"
+        size = sum(map(len, rows)) + len(row)
+        if rows and (len(rows) == ROWS_PER_STATEMENT or size > STATEMENT_CHARACTERS):
+            yield f"INSERT INTO {table} ({names}) VALUES {', '.join(rows)}"
+            rows = []
+        rows.append(row)
+    if rows:
+        yield f"INSERT INTO {table} ({names}) VALUES {', '.join(rows)}"
+
+
+def _cut(text: str) -> str:
+    """The text, or its beginning with the number of characters left out."""
+    if len(text) <= PAYLOAD_CHARACTERS:
+        return text
+    left_out = len(text) - PAYLOAD_CHARACTERS
+    return f"{text[:PAYLOAD_CHARACTERS]}... ({left_out} characters left out)"
 
 
 def sql_value(value: object) -> str:

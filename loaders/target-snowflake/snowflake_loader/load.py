@@ -1,6 +1,6 @@
 """One stream's table: files are uploaded to its stage folder, then committed.
 
-Each of the four load methods is a way to bring staged files into the table inside one
+Each of the load methods is a way to bring staged files into the table inside one
 transaction. Rows that are not published yet (a snapshot whose end has not come) wait in a
 helper table of their own, where readers of the table do not see them.
 """
@@ -13,18 +13,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from snowflake_loader.column_types import INTEGER, ColumnType, Kind
+from snowflake_loader import deletions
 from snowflake_loader.errors import LoadError, WarehouseError
-from snowflake_loader.ledger import (
-    LOADS,
-    REJECTED,
-    LedgerEntry,
-    as_json,
-    insert_entry,
-    insert_rejected,
-)
-from snowflake_loader.names import fold, quote
-from snowflake_loader.records import EXTRACTED_AT, ROW_NUMBER
+from snowflake_loader.helper_tables import HelperTables
+from snowflake_loader.ledger import LedgerEntry, as_json, insert_entry, insert_rejected
+from snowflake_loader.names import LOADS, REJECTED, fold, quote
 from snowflake_loader.settings import LoadMethod
 from snowflake_loader.statements import Statements
 from snowflake_loader.tables import TableColumn
@@ -46,11 +39,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A file in the stage: its folder (which holds nothing else), rows and bytes."""
+    """A file in the stage: its folder (which holds nothing else), rows and bytes.
+
+    Only a file that this loader wrote from records says in which order its rows came.
+    """
 
     folder: str
     rows: int
     bytes: int
+    has_row_numbers: bool
 
 
 @dataclass(frozen=True)
@@ -84,48 +81,73 @@ class TableLoad:
     constants: Constants
     session: Session
     tables: SchemaTables
+    dropped_columns: tuple[str, ...] = ()
+    resumes: bool = False
     method: LoadMethod = LoadMethod.APPEND_ONLY
     staged: list[StagedFile] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     staged_bytes: int = 0
 
+    def __post_init__(self) -> None:
+        self.helpers = HelperTables(self.tables, self.table, self.stream)
+
     def prepare(self, schema: StreamSchema, method: LoadMethod) -> None:
         """Bring the table to the stream's schema; this is DDL and so outside any transaction.
 
         Raises:
-            LoadError: a column changed incompatibly, or the slice column is missing.
+            LoadError: a column changed incompatibly, one that a setting names is missing, or
+                there is no table whose rows could be marked.
         """
         self.schema, self.method = schema, method
-        slice_column = self._slice_column()
+        slices = self._column("slice_column") if method is LoadMethod.REPLACE_SLICE else None
+        ordered = self.settings.order_column and method is not LoadMethod.MARK_DELETED
+        order = self._column("order_column") if ordered else None
         self.constants.own_names = frozenset(column.name for column in schema.columns)
-        columns = [
-            TableColumn(column.name, column.type, required=column.is_key)
-            for column in schema.columns
-        ]
-        self.tables.ensure(self.table, [*columns, *self.constants.columns], self.stream)
+        self.tables.ensure(self.table, self._wanted_columns(), self.stream)
         self.statements = Statements(
             target=self.tables.reference(self.table),
             schema=schema,
             constants=self.constants,
-            slice_column=slice_column,
+            slice_column=slices,
+            order_column=order,
         )
 
-    def upload(self, path: Path, rows: int) -> None:
+    def _wanted_columns(self) -> list[TableColumn]:
+        own = [TableColumn(c.name, c.type, required=c.is_key) for c in self.schema.columns]
+        if self.method is not LoadMethod.MARK_DELETED:
+            return [*own, *self.constants.columns]
+        if not self.schema.keys or not self.tables.columns(self.table):
+            raise LoadError(
+                f"Stream {self.stream} asks to mark the deleted rows of {self.table}, but there is "
+                "no such table, or the stream has no key. Load the table first, by its key."
+            )
+        return [*own, *deletions.COLUMNS]
+
+    def upload(self, path: Path, rows: int, *, has_row_numbers: bool = False) -> None:
         """Upload a file and delete it; its rows are in the table after the next commit."""
         size = path.stat().st_size
         folder = uuid4().hex
         self.session.upload(path, folder)
         path.unlink()
-        self.staged.append(StagedFile(folder, rows, size))
+        self.staged.append(StagedFile(folder, rows, size, has_row_numbers))
         self.staged_bytes += size
 
     def commit(self, commit: Commit) -> LedgerEntry | None:
         """Commit what is staged, with its ledger entry; nothing to do gives None.
 
         Raises:
+            LoadError: rows of this snapshot that an earlier run sent are gone.
             WarehouseError: Snowflake refused a statement; the table is as it was before.
         """
         if not (self.staged or self.rejected or commit.publish):
+            self._drop_columns(commit)
+            return None
+        if self._was_published(commit):
+            logger.info(
+                "%s: snapshot %d is in the table already, so what was sent again is left out.",
+                self.stream, commit.version,
+            )  # fmt: skip
+            self._forget_staged()
             return None
         helper = self._open_helper(commit)
         load_id = uuid4().hex
@@ -134,9 +156,15 @@ class TableLoad:
             counts = self._load(commit, helper)
             entry = self._entry(load_id, commit, counts)
             self._write_ledger(entry)
+        self._forget_staged()
         self._clean_up(commit)
-        self.staged, self.rejected, self.staged_bytes = [], [], 0
         return entry
+
+    def _was_published(self, commit: Commit) -> bool:
+        return (self.table, self.method.value, commit.version or 0) in self.tables.published
+
+    def _forget_staged(self) -> None:
+        self.staged, self.rejected, self.staged_bytes = [], [], 0
 
     def _load(self, commit: Commit, helper: str | None) -> Counts:
         if self.method is LoadMethod.UPSERT and helper:
@@ -146,7 +174,7 @@ class TableLoad:
         if not commit.publish:
             self._copy_all(str(helper))
             return Counts()
-        return self._publish(helper)
+        return self._publish(helper, commit.version)
 
     def _append(self, helper: str | None) -> int:
         if helper is None:
@@ -157,21 +185,18 @@ class TableLoad:
         return inserted
 
     def _upsert(self, helper: str) -> Counts:
+        self._copy_all(helper)
         counts = Counts()
-        for file in self.staged:  # In the order they came, so that the last change wins.
-            self._copy(file, helper)
-            merge = self.statements.merge(helper)
-            (row,) = self.session.execute(merge, f"merging into {self.table}")
-            counts.inserted += int(row["NUMBER OF ROWS INSERTED"])
-            counts.updated += int(row.get("NUMBER OF ROWS UPDATED") or 0)
-            self._count(self.statements.empty(helper), "emptying the staging table of")
+        counts.inserted, counts.updated = self._merge(self.statements.merge(helper))
+        self._count(self.statements.empty(helper), "emptying the staging table of")
         return counts
 
-    def _publish(self, helper: str | None) -> Counts:
+    def _publish(self, helper: str | None, version: int | None) -> Counts:
         if helper is None:
-            deleted = self._count(self.statements.delete_all(), "replacing the rows of")
-            return Counts(inserted=self._copy_all(self.statements.target), deleted=deleted)
+            return self._replace_directly()
         self._copy_all(helper)
+        if self.method is LoadMethod.MARK_DELETED:
+            return self._mark_deleted(helper, version)
         counts = Counts()
         if self.method is LoadMethod.REPLACE_SLICE:
             rows = self.session.execute(
@@ -185,8 +210,62 @@ class TableLoad:
         counts.inserted = self._count(self.statements.insert_last(helper), "inserting into")
         return counts
 
+    def _replace_directly(self) -> Counts:
+        deleted = self._count(self.statements.delete_all(), "replacing the rows of")
+        counts = Counts(inserted=self._copy_all(self.statements.target), deleted=deleted)
+        if self.schema.keys and len(self.staged) > 1:
+            repeated = self._count(self.statements.repeated_keys(), "checking the keys of")
+            if repeated:
+                keys = ", ".join(column.name for column in self.schema.keys)
+                raise LoadError(
+                    f"Stream {self.stream} sent {repeated} keys ({keys}) in several files, and "
+                    "nothing says which row is the last. Nothing was published; correct the key "
+                    "in the tap or its catalog."
+                )
+        return counts
+
+    def _mark_deleted(self, helper: str, version: int | None) -> Counts:
+        statements = deletions.Deletions(
+            target=self.statements.target,
+            helper=helper,
+            schema=self.schema,
+            order_column=self._stored_order_column(),
+            version=version,
+        )
+        living = self._count(statements.living(), "counting the rows of")
+        vanished = self._count(statements.vanished(), "counting the vanished rows of")
+        if vanished > living * self.settings.max_deleted_share:
+            raise LoadError(
+                f"Stream {self.stream}: {vanished:,} of {living:,} rows of {self.table} are not in "
+                f"the source any more, a larger share than max_deleted_share "
+                f"({self.settings.max_deleted_share:g}). Nothing was marked; see whether the "
+                "source is whole, and if it is, run once with a larger share."
+            )
+        _, unmarked = self._merge(statements.unmark())
+        _, marked = self._merge(statements.mark())
+        return Counts(updated=unmarked, deleted=marked)
+
+    def _stored_order_column(self) -> str | None:
+        """The order column, where the table has one."""
+        name = fold(self.settings.order_column or "")
+        return quote(name) if name in self.tables.columns(self.table) else None
+
+    def _merge(self, statement: str) -> tuple[int, int]:
+        """Run a MERGE; rows inserted and updated."""
+        (row,) = self.session.execute(statement, f"merging into {self.table}")
+        inserted = int(row.get("NUMBER OF ROWS INSERTED") or 0)
+        return inserted, int(row.get("NUMBER OF ROWS UPDATED") or 0)
+
     def _copy_all(self, destination: str) -> int:
-        return sum(self._copy(file, destination) for file in self.staged)
+        """Copy every staged file; in a helper each gets a number, so that the last row wins."""
+        numbered = destination != self.statements.target
+        rows = 0
+        for file in self.staged:
+            rows += self._copy(file, destination)
+            if numbered:
+                number = self.statements.number(destination, self.helpers.next_sequence())
+                self._count(number, "numbering the new rows of")
+        return rows
 
     def _copy(self, file: StagedFile, destination: str) -> int:
         """Copy one file and make sure that every row of it arrived.
@@ -215,40 +294,43 @@ class TableLoad:
 
     def _open_helper(self, commit: Commit) -> str | None:
         """Make the helper table that this commit needs, if any, and return its reference."""
-        name = self._helper_name(commit)
-        if name is None:
-            return None
-        self._drop_helpers(but=name)
-        columns = [TableColumn(c.name, c.type.staging) for c in self.schema.columns]
-        own = {column.name for column in columns}
-        extra = [column for column in HELPER_COLUMNS if column.name not in own]
-        self.tables.ensure(name, [*columns, *extra], self.stream)
-        return self.tables.reference(name)
-
-    def _helper_name(self, commit: Commit) -> str | None:
         if not self.method.is_snapshot:
             direct = self.method is LoadMethod.APPEND_ONLY and self.statements.copies_directly
-            return None if direct else f"{STAGING}{self.table}"
-        name = f"{PENDING}{commit.version or 0}_{self.table}"
-        direct = self.method is LoadMethod.OVERWRITE and self.statements.copies_directly
-        return None if commit.publish and direct and name not in self.tables.names() else name
+            return None if direct else self.helpers.staging(self.schema)
+        waiting = self.helpers.has_pending(self.method, commit.version)
+        if self.resumes and not waiting:
+            raise LoadError(
+                f"Stream {self.stream} goes on with its snapshot {commit.version}, but the rows "
+                f"that an earlier run sent do not wait for {self.table} any more. Remove the "
+                "stream's bookmark from the state, so that it is read anew."
+            )
+        self.resumes = False  # what this run has begun is there
+        if commit.publish and not waiting and self._can_replace_directly:
+            return None
+        return self.helpers.pending(self.schema, self.method, commit.version)
+
+    @property
+    def _can_replace_directly(self) -> bool:
+        # Rows of records are put in order by their numbers, which only a helper table holds.
+        unordered = not self.schema.keys or not any(file.has_row_numbers for file in self.staged)
+        is_overwrite = self.method is LoadMethod.OVERWRITE
+        return is_overwrite and self.statements.copies_directly and unordered
 
     def _clean_up(self, commit: Commit) -> None:
         if self.method.is_snapshot and commit.publish:
-            self._drop_helpers(but=None)
+            self.tables.published.add((self.table, self.method.value, commit.version or 0))
+            self.helpers.drop_superseded(self.method, commit.version)
+        self._drop_columns(commit)
 
-    def _drop_helpers(self, but: str | None) -> None:
-        """Drop this table's helpers but one: what an unfinished run or older version left."""
-        for name in self.tables.names():
-            prefix, _, table = name.removeprefix(PENDING).partition("_")
-            pending = name.startswith(PENDING) and prefix.isdigit() and table == self.table
-            if name != but and (pending or name == f"{STAGING}{self.table}"):
-                self.tables.drop(name)
-
-    def finish(self) -> None:
-        """Drop the staging table; rows that wait to be published stay."""
-        if f"{STAGING}{self.table}" in self.tables.names():
-            self.tables.drop(f"{STAGING}{self.table}")
+    def _drop_columns(self, commit: Commit) -> None:
+        """Drop what left the source, once the rows that came without it are in the table."""
+        if self.method.is_snapshot and not commit.publish:
+            return
+        wanted = {column.name for column in self.schema.columns}
+        stored = self.tables.columns(self.table)
+        names = [name for name in map(fold, self.dropped_columns) if name in stored]
+        if gone := [name for name in dict.fromkeys(names) if name not in wanted]:
+            self.tables.drop_columns(self.table, gone)
 
     # The ledger
 
@@ -283,21 +365,12 @@ class TableLoad:
         insert = insert_entry(self.tables.reference(LOADS), entry)
         self.session.execute(insert, f"writing the ledger entry of {self.stream}")
 
-    def _slice_column(self) -> str | None:
-        if self.method is not LoadMethod.REPLACE_SLICE:
-            return None
-        wanted = fold(str(self.settings.slice_column))
+    def _column(self, setting: str) -> str:
+        """The column that a setting names, quoted."""
+        wanted = fold(str(getattr(self.settings, setting)))
         if wanted not in {column.name for column in self.schema.columns}:
             raise LoadError(
-                f"Stream {self.stream} has no column {wanted}, which `slice_column` names; choose "
+                f"Stream {self.stream} has no column {wanted}, which `{setting}` names; choose "
                 f"one of {', '.join(column.name for column in self.schema.columns)}."
             )
         return quote(wanted)
-
-
-STAGING = "_STAGING_"
-PENDING = "_PENDING_"
-HELPER_COLUMNS = (
-    TableColumn(ROW_NUMBER, INTEGER),
-    TableColumn(EXTRACTED_AT, ColumnType(Kind.TIMESTAMP_TZ)),
-)

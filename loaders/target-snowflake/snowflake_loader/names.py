@@ -11,11 +11,17 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
+from snowflake_loader.errors import LoadError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+STAGING = "_STAGING_"  # begin the names of the loader's helper tables
+PENDING = "_PENDING_"
+LOADS = "_LOADS"
+REJECTED = "_REJECTED"
 MAX_LENGTH = 255  # characters, Snowflake's limit for an identifier
-HELPER_PREFIX_ROOM = 32  # characters left free for the names of staging and pending tables
+HELPER_PREFIX_ROOM = 48  # characters left free for the names of staging and pending tables
 DIGEST_LENGTH = 8  # hexadecimal digits of the original name's hash
 
 
@@ -70,6 +76,15 @@ def table_name(stream: str, *, whole: bool) -> str:
     (`public-users` loads USERS), unless the `whole` name is asked for.
     """
     return fold(stream if whole else stream.rpartition("-")[2])
+
+
+def refuse_reserved(table: str, stream: str) -> None:
+    """Raise LoadError for a table that would be one of the loader's own."""
+    if table in {LOADS, REJECTED} or table.startswith((STAGING, PENDING)):
+        raise LoadError(
+            f"Stream {stream} would load table {table}, a name that the loader keeps for its own "
+            "tables; give it another `table` in the setting `streams`."
+        )
 
 
 def _digest(name: str) -> str:

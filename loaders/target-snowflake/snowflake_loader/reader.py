@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import IO
 
 CHUNK_BYTES = 1024 * 1024
+LINES_BETWEEN_PAUSES = 1000  # where the input comes in lines, not in chunks
 IDLE_SECONDS = 1.0  # without input, after which what is due is looked after all the same
 
 
@@ -79,7 +80,7 @@ class MessageReader(GenericSingerReader[str]):
     def __init__(self, stop: StopSignal) -> None:
         super().__init__()
         self.stop = stop
-        self.on_idle: Callable[[], None] = lambda: None
+        self.on_pause: Callable[[], None] = lambda: None  # called between two lines, now and then
         self._decoder = msgspec.json.Decoder(Message)
         self._lines = 0
 
@@ -140,8 +141,14 @@ class MessageReader(GenericSingerReader[str]):
         try:
             descriptor = file_input.fileno()
         except (AttributeError, io.UnsupportedOperation):
-            return (line.encode() for line in file_input)
+            return self._read_lines(file_input)
         return self._read_descriptor(descriptor)
+
+    def _read_lines(self, file_input: IO[str]) -> Iterator[bytes]:
+        for number, line in enumerate(file_input):
+            if number % LINES_BETWEEN_PAUSES == 0:
+                self.on_pause()
+            yield line.encode()
 
     def _read_descriptor(self, descriptor: int) -> Iterator[bytes]:
         rest: list[bytes] = []
@@ -163,13 +170,15 @@ class MessageReader(GenericSingerReader[str]):
             try:
                 selector.register(descriptor, selectors.EVENT_READ)
             except PermissionError:  # A regular file is always ready and cannot be registered.
-                yield from iter(lambda: os.read(descriptor, CHUNK_BYTES), b"")
+                while self.stop.number is None and (chunk := os.read(descriptor, CHUNK_BYTES)):
+                    yield chunk
+                    self.on_pause()
                 return
             selector.register(self.stop.read_end, selectors.EVENT_READ)
             while self.stop.number is None:
                 ready = {key.fd for key, _ in selector.select(IDLE_SECONDS)}
+                self.on_pause()
                 if not ready:
-                    self.on_idle()
                     continue
                 if self.stop.read_end in ready:
                     return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +12,8 @@ from snowflake_loader.errors import LoadError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from snowflake_loader.hints import Hints
 
 Choice = TypeVar("Choice", bound=enum.StrEnum)
 
@@ -24,11 +27,12 @@ class LoadMethod(enum.StrEnum):
     UPSERT = "upsert"
     OVERWRITE = "overwrite"
     REPLACE_SLICE = "replace-slice"
+    MARK_DELETED = "mark-deleted"
 
     @property
     def is_snapshot(self) -> bool:
         """Whether rows are published only when the tap said that it finished."""
-        return self in {LoadMethod.OVERWRITE, LoadMethod.REPLACE_SLICE}
+        return self not in {LoadMethod.APPEND_ONLY, LoadMethod.UPSERT}
 
 
 class PublishOn(enum.StrEnum):
@@ -51,6 +55,8 @@ class StreamSettings:
 
     load_method: LoadMethod
     slice_column: str | None
+    order_column: str | None
+    max_deleted_share: float
     publish_on: PublishOn
     on_bad_record: OnBadRecord
     all_varchar: bool
@@ -69,14 +75,17 @@ class Sizes:
     commit_seconds: float
 
 
-def stream_settings(config: Mapping[str, Any], stream: str) -> StreamSettings:
-    """Return the settings of one stream: its own over those of its patterns over the loader's.
+def stream_settings(config: Mapping[str, Any], stream: str, hints: Hints) -> StreamSettings:
+    """Return the settings of one stream.
+
+    Its own stand over those of its patterns, these over the tap's hints and those over the
+    loader's.
 
     Raises:
         LoadError: `replace-slice` without a `slice_column`, or a setting or value that a stream
             cannot have.
     """
-    values = dict(config)
+    values = {**config, **hints.settings}
     own = config.get("streams") or {}
     for pattern, overrides in own.items():
         if unknown := set(overrides) - set(StreamSettings.__dataclass_fields__):
@@ -93,9 +102,17 @@ def stream_settings(config: Mapping[str, Any], stream: str) -> StreamSettings:
             f"Stream {stream} has load_method replace-slice but no slice_column; name the column "
             "whose values say which rows are replaced, in the setting `streams`."
         )
+    share = values["max_deleted_share"]
+    if not isinstance(share, int | float | Decimal) or not 0 <= share <= 1:
+        raise LoadError(
+            f"Stream {stream} has max_deleted_share {share}, but that must be a number from 0 to "
+            "1. Correct it."
+        )
     return StreamSettings(
         load_method=method,
         slice_column=values.get("slice_column"),
+        order_column=values.get("order_column"),
+        max_deleted_share=float(share),
         publish_on=_chosen(PublishOn, values, "publish_on", stream),
         on_bad_record=_chosen(OnBadRecord, values, "on_bad_record", stream),
         all_varchar=bool(values["all_varchar"]),
@@ -112,7 +129,7 @@ def _chosen(choices: type[Choice], values: Mapping[str, Any], name: str, stream:
     except ValueError:
         raise LoadError(
             f"Stream {stream} has {name} {values[name]}, but that must be one of "
-            f"{', '.join(choices)}. Correct it in the setting `streams`."
+            f"{', '.join(choices)}. Correct it in the settings or the tap."
         ) from None
 
 

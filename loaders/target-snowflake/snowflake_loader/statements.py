@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from snowflake_loader.column_types import Kind
+from snowflake_loader.helper_tables import SEQUENCE
 from snowflake_loader.names import quote
 from snowflake_loader.records import ROW_NUMBER
 
@@ -29,6 +30,7 @@ class Statements:
     schema: StreamSchema
     constants: Constants
     slice_column: str | None
+    order_column: str | None
 
     @property
     def copies_directly(self) -> bool:
@@ -59,12 +61,28 @@ class Statements:
         names = self._all_names()
         on = " AND ".join(f"TARGET.{key} = SOURCE.{key}" for key in keys)
         update = ", ".join(f"{name} = SOURCE.{name}" for name in names if name not in keys)
-        matched = f" WHEN MATCHED THEN UPDATE SET {update}" if update else ""
+        newer = ""
+        if self.order_column:
+            old, new = f"TARGET.{self.order_column}", f"SOURCE.{self.order_column}"
+            newer = f" AND ({old} IS NULL OR {new} >= {old})"
+        matched = f" WHEN MATCHED{newer} THEN UPDATE SET {update}" if update else ""
         values = ", ".join(f"SOURCE.{name}" for name in names)
         return (
             f"MERGE INTO {self.target} AS TARGET USING "
             f"(SELECT {self._values()} FROM {helper}{self._last()}) AS SOURCE ON {on}{matched} "
             f"WHEN NOT MATCHED THEN INSERT ({self._names()}) VALUES ({values})"
+        )
+
+    def number(self, helper: str, sequence: int) -> str:
+        """Give the rows of the file that was copied last its number."""
+        return f"UPDATE {helper} SET {quote(SEQUENCE)} = {sequence} WHERE {quote(SEQUENCE)} IS NULL"
+
+    def repeated_keys(self) -> str:
+        """How many keys stand in the target more than once."""
+        keys = ", ".join(quote(column.name) for column in self.schema.keys)
+        return (
+            f"SELECT COUNT(*) AS N FROM (SELECT {keys} FROM {self.target} GROUP BY {keys} "
+            "HAVING COUNT(*) > 1)"
         )
 
     def empty(self, helper: str) -> str:
@@ -89,8 +107,13 @@ class Statements:
         keys = ", ".join(quote(column.name) for column in self.schema.keys)
         return (
             f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} "
-            f"ORDER BY {quote(ROW_NUMBER)} DESC NULLS LAST) = 1"
+            f"ORDER BY {', '.join(f'{name} DESC NULLS LAST' for name in self._order)}) = 1"
         )
+
+    @property
+    def _order(self) -> list[str]:
+        sent = [quote(SEQUENCE), quote(ROW_NUMBER)]
+        return [self.order_column, *sent] if self.order_column else sent
 
     def _all_names(self) -> list[str]:
         own = [quote(column.name) for column in self.schema.columns]

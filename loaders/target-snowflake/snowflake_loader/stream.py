@@ -12,10 +12,11 @@ import pyarrow as pa
 
 from snowflake_loader.batches import Requirements, check, local_path
 from snowflake_loader.constants import Constants
-from snowflake_loader.errors import BadRecordError, MissingKeyError
+from snowflake_loader.errors import BadRecordError, LoadError, MissingKeyError
 from snowflake_loader.files import FileWriter
+from snowflake_loader.hints import read_hints
 from snowflake_loader.load import Commit, TableLoad
-from snowflake_loader.names import fold, table_name
+from snowflake_loader.names import fold, refuse_reserved, table_name
 from snowflake_loader.records import (
     EXTRACTED_AT,
     ROW_NUMBER,
@@ -24,7 +25,13 @@ from snowflake_loader.records import (
     extracted_at,
 )
 from snowflake_loader.schema import SchemaMessage, read_schema
-from snowflake_loader.settings import LoadMethod, OnBadRecord, PublishOn, Sizes, StreamSettings
+from snowflake_loader.settings import (
+    LoadMethod,
+    OnBadRecord,
+    PublishOn,
+    Sizes,
+    stream_settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,12 +72,12 @@ class Stream:
     def __init__(
         self,
         message: SchemaMessage,
-        settings: StreamSettings,
         worker: Worker,
         surroundings: Surroundings,
     ) -> None:
         name = self.name = message.stream
-        self._settings = settings
+        self._hints = read_hints(name, message.schema)
+        settings = self._settings = stream_settings(surroundings.config, name, self._hints)
         self._worker = worker
         self._surroundings = surroundings
         self._records: list[msgspec.Raw] = []
@@ -90,7 +97,11 @@ class Stream:
             settings.table or name,
             whole=bool(settings.table or surroundings.config["use_raw_stream_names"]),
         )
+        refuse_reserved(self.table, name)
+        self._key = message.key_properties
         self._take_schema(message)
+        if self._hints.dropped_columns:  # so that no state goes out before they are dropped
+            surroundings.states.receive(name)
 
     # Messages
 
@@ -98,8 +109,20 @@ class Stream:
         """Take in another SCHEMA message; rows of the former one are committed first.
 
         Raises:
-            LoadError: the schema cannot be loaded as the settings ask.
+            LoadError: the schema cannot be loaded as the settings ask, or it has another key or
+                other hints than before: rows of both would be told apart by neither.
         """
+        if message.key_properties != self._key:
+            raise LoadError(
+                f"Stream {self.name} changed its key from {self._key} to "
+                f"{message.key_properties} in mid-stream; correct the tap. Nothing since the last "
+                "commit was kept."
+            )
+        if read_hints(self.name, message.schema) != self._hints:
+            raise LoadError(
+                f"Stream {self.name} changed what it asks of the loader in mid-stream; correct "
+                "the tap. Nothing since the last commit was kept."
+            )
         self.commit()
         self._take_schema(message)
 
@@ -152,6 +175,7 @@ class Stream:
         if version != self._version:
             self._change_version(version)
         if self._opened == version or self._has_rows:
+            self._surroundings.states.receive(self.name)  # a later state waits for this commit
             self.commit(publish=True)
             self._opened = self._version = None
         else:
@@ -231,7 +255,6 @@ class Stream:
         waiting = self._method.is_snapshot and (self._has_rows or self._opened is not None)
         if publish or self._can_wait_in_warehouse:
             self.commit(publish=publish)
-        self._worker.give(lambda _: self._table_load.finish())
         return publish or not waiting
 
     # Parts
@@ -268,6 +291,8 @@ class Stream:
                 constants=constants,
                 session=place.session,
                 tables=place.tables,
+                dropped_columns=self._hints.dropped_columns,
+                resumes=self._hints.resumes,
             )
         self._load.prepare(schema, method)
 
@@ -291,7 +316,8 @@ class Stream:
         names = {column.name for column in self._schema.keys}
         if self._method is LoadMethod.REPLACE_SLICE:
             names.add(fold(str(self._settings.slice_column)))
-        return Requirements(frozenset(names), unique_keys=self._method is LoadMethod.UPSERT)
+        keyed = bool(self._schema.keys) and self._method is not LoadMethod.APPEND_ONLY
+        return Requirements(frozenset(names), unique_keys=keyed)
 
     def _check_slices(self, table: pa.Table, faults: dict[int, str]) -> None:
         if self._method is not LoadMethod.REPLACE_SLICE:
@@ -339,6 +365,6 @@ class Stream:
 
         def upload(_: Workplace) -> None:
             file = finished.result()
-            self._table_load.upload(file.path, file.rows)
+            self._table_load.upload(file.path, file.rows, has_row_numbers=True)
 
         self._worker.give(upload)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from snowflake_loader.column_types import ColumnType, stored_type
 from snowflake_loader.errors import LoadError
-from snowflake_loader.names import literal, quote
+from snowflake_loader.names import LOADS, literal, quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from snowflake_loader.warehouse import Session
+
+
+PUBLISHED_LATELY = timedelta(days=30)  # longer than any state is waited for
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class SchemaTables:
         self._database = database
         self._schema = schema
         self._tables: dict[str, dict[str, ColumnType | None]] = {}
+        self.published: set[tuple[str, str, int]] = set()
 
     def open(self) -> None:
         """Create the schema if it is not there and read what it holds.
@@ -62,6 +67,19 @@ class SchemaTables:
         ):
             self._tables.setdefault(row["TABLE_NAME"], {})[row["COLUMN_NAME"]] = stored_type(row)
 
+    def read_published(self) -> None:
+        """Read from the ledger which snapshots were published lately: table, method, version.
+
+        A run whose last state was lost on its way sends the end of such a snapshot once more.
+        """
+        since = (datetime.now(UTC) - PUBLISHED_LATELY).isoformat()
+        rows = self._session.execute(
+            f"SELECT TABLE_NAME, METHOD, VERSION FROM {self.reference(LOADS)} WHERE PUBLISHED "
+            f"AND VERSION IS NOT NULL AND COMMITTED_AT >= CAST({literal(since)} AS TIMESTAMP_TZ)",
+            "reading the ledger",
+        )
+        self.published = {(row["TABLE_NAME"], row["METHOD"], int(row["VERSION"])) for row in rows}
+
     def names(self) -> list[str]:
         """Return the names of all tables in the schema."""
         return list(self._tables)
@@ -74,7 +92,9 @@ class SchemaTables:
         """Return the table's name as a statement writes it."""
         return f"{self._session.schema}.{quote(table)}"
 
-    def ensure(self, table: str, columns: list[TableColumn], stream: str) -> None:
+    def ensure(
+        self, table: str, columns: list[TableColumn], stream: str, *, temporary: bool = False
+    ) -> None:
         """Make the table, or add the columns it lacks and widen those that have grown.
 
         Raises:
@@ -83,8 +103,9 @@ class SchemaTables:
         """
         if table not in self._tables:
             body = ", ".join(column.ddl for column in columns)
+            kind = "TEMPORARY TABLE" if temporary else "TABLE"
             self._session.execute(
-                f"CREATE TABLE IF NOT EXISTS {self.reference(table)} ({body})",
+                f"CREATE {kind} IF NOT EXISTS {self.reference(table)} ({body})",
                 f"creating table {table}",
             )
             self._tables[table] = {column.name: column.type for column in columns}
@@ -93,6 +114,15 @@ class SchemaTables:
         self._add(table, [column for column in columns if column.name not in stored])
         for column in columns:
             self._widen(table, column, stream)
+
+    def drop_columns(self, table: str, names: list[str]) -> None:
+        """Drop columns."""
+        for name in names:
+            self._session.execute(
+                f"ALTER TABLE {self.reference(table)} DROP COLUMN {quote(name)}",
+                f"dropping column {name} of table {table}, which the source has no more",
+            )
+            del self._tables[table][name]
 
     def drop(self, table: str) -> None:
         """Drop one of the loader's own helper tables."""

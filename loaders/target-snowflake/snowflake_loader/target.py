@@ -20,7 +20,7 @@ from snowflake_loader.errors import LoadError
 from snowflake_loader.files import WorkDirectory
 from snowflake_loader.reader import MessageReader, StopSignal
 from snowflake_loader.schema import SchemaMessage
-from snowflake_loader.settings import LoadMethod, OnBadRecord, PublishOn, sizes, stream_settings
+from snowflake_loader.settings import LoadMethod, OnBadRecord, PublishOn, sizes
 from snowflake_loader.state import StateTracker
 from snowflake_loader.stream import Stream, Surroundings
 from snowflake_loader.workers import Workers
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from snowflake_loader.reader import Message
 
 BUFFERED_BYTES = 64 * 1024 * 1024  # records of all streams together that may wait undecoded
-COMMIT_CHECK_MESSAGES = 1000  # how often the clock is looked at
+MEMORY_CHECK_MESSAGES = 1000
 
 STREAM_SETTINGS = (
     th.Property(
@@ -46,6 +46,19 @@ STREAM_SETTINGS = (
         "slice_column",
         th.StringType,
         description="For `replace-slice`: rows that share this column's values are replaced.",
+    ),
+    th.Property(
+        "order_column",
+        th.StringType,
+        description="For `upsert`: a row replaces a stored one only if this column's value is not "
+        "smaller.",
+    ),
+    th.Property(
+        "max_deleted_share",
+        th.NumberType,
+        default=0.2,
+        description="For `mark-deleted`: the share of a table's rows that one run may mark, 0 to "
+        "1; above it the load fails.",
     ),
     th.Property(
         "publish_on",
@@ -209,7 +222,7 @@ class TargetSnowflake(Target):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - the SDK's own arguments
         self._stop = StopSignal()
         reader = MessageReader(self._stop)
-        reader.on_idle = self._commit_what_is_due
+        reader.on_pause = self._commit_what_is_due
         super().__init__(**kwargs, message_reader=reader)
         self.run_id = self.config.get("run_id") or uuid4().hex
         self._streams: dict[str, Stream] = {}
@@ -245,19 +258,17 @@ class TargetSnowflake(Target):
     def _process_record_message(self, message_dict: Any) -> None:
         message: Message = message_dict
         stream = self._stream(message)
-        self._states.receive(stream.name)
         stream.add_record(message.record, message.version, message.time_extracted)
+        self._states.receive(stream.name)
         self._messages += 1
-        if self._messages % COMMIT_CHECK_MESSAGES == 0:
+        if self._messages % MEMORY_CHECK_MESSAGES == 0:
             self._bound_memory()
-            self._commit_what_is_due()
 
     @override
     def _process_batch_message(self, message_dict: Any) -> None:
         message: Message = message_dict
         stream = self._stream(message)
         encoding = message.encoding or {}
-        self._states.receive(stream.name)
         for uri in message.manifest or []:
             if encoding.get("format") == "parquet":
                 stream.add_parquet(uri, message.version)
@@ -269,6 +280,7 @@ class TargetSnowflake(Target):
                     f"Stream {stream.name} sent a BATCH in the format {encoding.get('format')}; "
                     "this loader reads parquet and jsonl. Change the tap's batch_config."
                 )
+        self._states.receive(stream.name)
         self._commit_what_is_due()
 
     @override
@@ -311,8 +323,7 @@ class TargetSnowflake(Target):
             ) from None
 
     def _new_stream(self, message: SchemaMessage) -> Stream:
-        settings = stream_settings(self.config, message.stream)
-        stream = Stream(message, settings, self._workers.deal(), self._surroundings)
+        stream = Stream(message, self._workers.deal(), self._surroundings)
         for other in self._streams.values():
             if other.table == stream.table:
                 raise LoadError(

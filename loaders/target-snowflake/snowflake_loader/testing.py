@@ -38,6 +38,11 @@ def schema(
     }
 
 
+def with_hints(message: dict[str, Any], **hints: JsonValue) -> dict[str, Any]:
+    """A SCHEMA message with keywords for the loader."""
+    return message | {"schema": message["schema"] | hints}
+
+
 def record(
     stream: str = "items", version: int | None = None, **values: JsonValue
 ) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from snowflake_loader.ledger import LOADS, LOADS_COLUMNS, REJECTED, REJECTED_COLUMNS
+from snowflake_loader.ledger import LOADS_COLUMNS, REJECTED_COLUMNS
+from snowflake_loader.names import LOADS, REJECTED
 from snowflake_loader.tables import SchemaTables
 from snowflake_loader.warehouse import Session, connect
 
@@ -89,6 +90,7 @@ class Worker:
             tables.open()
             tables.ensure(LOADS, LOADS_COLUMNS, LOADS)
             tables.ensure(REJECTED, REJECTED_COLUMNS, REJECTED)
+        tables.read_published()
         return Workplace(session, tables)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from snowflake_loader.errors import LoadError
-from snowflake_loader.testing import Load, record, schema
+from snowflake_loader.testing import Load, activate, record, schema, snapshot, with_hints
 
 if TYPE_CHECKING:
     from sandbox.testing import Warehouse
@@ -43,13 +43,51 @@ def test_a_schema_may_change_in_mid_stream(warehouse: Warehouse, load: Load) -> 
             record(id=1),
             schema(id="integer", more="string"),
             record(id=2, more="x"),
-            schema(keys=["more"], id="integer", more="string"),
-            record(id=3, more="x"),
         ]
     )
 
     rows = warehouse.query(f'SELECT ID, MORE FROM "{warehouse.schema}".ITEMS ORDER BY ID')
-    assert [tuple(row.values()) for row in rows] == [(1, None), (3, "x")]
+    assert [tuple(row.values()) for row in rows] == [(1, None), (2, "x")]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        schema(keys=["more"], id="integer", more="string"),
+        with_hints(schema(id="integer", more="string"), **{"x-load-method": "append-only"}),
+    ],
+    ids=["key", "load method"],
+)
+def test_what_rows_are_merged_by_may_not_change_in_mid_stream(
+    warehouse: Warehouse, load: Load, second: dict[str, Any]
+) -> None:
+    """Rows of before and after could not be told apart, and some would be lost."""
+    first = schema(id="integer", more="string")
+    load([first, record(id=9, more="old")])
+
+    with pytest.raises(LoadError, match="in mid-stream; correct the tap"):
+        load([first, record(id=1, more="x"), second, record(id=2, more="x")])
+
+    rows = warehouse.query(f'SELECT * FROM "{warehouse.schema}".ITEMS')
+    assert rows == [{"ID": 9, "MORE": "old"}]
+
+
+def test_a_column_may_not_leave_a_snapshot(warehouse: Warehouse, load: Load) -> None:
+    """In mid-stream or between two runs that send one snapshot: its values would be lost."""
+    both = {"id": "integer", "b": "string"}
+    load(snapshot(1, {"id": 9, "b": "old"}, **both), load_method="overwrite")
+    first = snapshot(2, {"id": 1, "b": "y"}, whole=False, **both)
+    rest = [schema(id="integer"), record(version=2, id=2), activate(2)]
+
+    with pytest.raises(LoadError, match="lost the column B"):
+        load([*first, *rest], load_method="overwrite")
+    with pytest.raises(LoadError, match="items was whole"):
+        load(first, load_method="overwrite")
+    with pytest.raises(LoadError, match="lost the column B"):
+        load([rest[0], activate(2), *rest[1:]], load_method="overwrite")
+
+    rows = warehouse.query(f'SELECT ID, B FROM "{warehouse.schema}".ITEMS')
+    assert rows == [{"ID": 9, "B": "old"}]
 
 
 def test_a_number_is_widened(warehouse: Warehouse, load: Load) -> None:

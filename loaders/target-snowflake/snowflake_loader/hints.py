@@ -1,0 +1,59 @@
+"""What a tap may tell this loader of a stream, as keywords of the stream's JSON Schema.
+
+Other targets ignore them. They stand above the loader's own settings and below its setting
+`streams`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from snowflake_loader.errors import LoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# From the keyword to the setting for which it stands.
+SETTINGS = {
+    "x-load-method": "load_method",
+    "x-slice-column": "slice_column",
+    "x-order-column": "order_column",
+    "x-max-deleted-share": "max_deleted_share",
+}
+DROPPED_COLUMNS = "x-dropped-columns"
+RESUMES = "x-resumes"
+
+
+@dataclass(frozen=True)
+class Hints:
+    """The keywords of one SCHEMA message.
+
+    Attributes:
+        settings: Values for the loader's settings, by their names.
+        dropped_columns: Properties that the source had once; their columns are to be dropped.
+        resumes: Whether the tap goes on with a snapshot whose first rows an earlier run sent.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    dropped_columns: tuple[str, ...] = ()
+    resumes: bool = False
+
+
+def read_hints(stream: str, schema: Mapping[str, Any]) -> Hints:
+    """Take the keywords from a stream's schema.
+
+    Raises:
+        LoadError: one of them has a value of another kind than it must have.
+    """
+    dropped = schema.get(DROPPED_COLUMNS, [])
+    if not isinstance(dropped, list) or not all(isinstance(name, str) for name in dropped):
+        raise LoadError(
+            f"The SCHEMA of stream {stream} has {DROPPED_COLUMNS} {dropped!r}; it must be a list "
+            "of names. Correct the tap."
+        )
+    return Hints(
+        settings={name: schema[key] for key, name in SETTINGS.items() if key in schema},
+        dropped_columns=tuple(dropped),
+        resumes=bool(schema.get(RESUMES)),
+    )
