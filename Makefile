@@ -9,7 +9,7 @@ export Q
 export UV_SYSTEM_CERTS ?= true
 export MELTANO_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: help install run sql change test lint bench lock clean
+.PHONY: help install run sql backfill change test lint bench lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -21,7 +21,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml $(MEMBERS:%=%/pyproject.tom
 	$(UV) venv --quiet --allow-existing --python python3 $(VENV)
 	VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes requirements.lock
 	VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation $(MEMBERS:%=--editable %)
-	@[ -e .env ] || echo "MELTANO_ENVIRONMENT=local" > .env # some commands take no default environment
+	@[ -e .env ] || cp sandbox/local.env .env
 	@touch $@
 
 run: install ## Start the sandbox, run every job (or SOURCE=postgres) and show what was loaded.
@@ -29,6 +29,11 @@ run: install ## Start the sandbox, run every job (or SOURCE=postgres) and show w
 
 sql: install ## Ask the local warehouse: a prompt, or Q="select ...".
 	@sandbox sql $${Q:+"$$Q"}
+
+backfill: install ## Read TABLE of SOURCE=postgres again: FROM= and TO= (dates), or the whole of it.
+	@BACKFILL_TABLE=$(TABLE) BACKFILL_FROM=$(FROM) BACKFILL_TO=$(TO) \
+	  BACKFILL_LOAD_TYPE=$(if $(FROM)$(TO),incremental,full-sync) \
+	  meltano run --state-id-suffix=$(TABLE)-$(FROM)-$(TO) tap-$(SOURCE)--backfill target-snowflake
 
 change: install ## Change some rows in the sandbox's sources, to see an incremental run.
 	@sandbox change

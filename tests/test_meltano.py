@@ -34,7 +34,7 @@ def command(
         "TRIBUTARY_WAREHOUSE_PORT": ports["warehouse"],
         "TRIBUTARY_POSTGRES_PORT": ports["postgres"],
         "TARGET_SNOWFLAKE_PORT": ports["warehouse"],
-        "TAP_POSTGRES_PORT": ports["postgres"],
+        "PG_PORT": ports["postgres"],
         "MELTANO_SYS_DIR_ROOT": str(folder / "meltano"),
         "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
         "COLUMNS": "160",
@@ -66,14 +66,41 @@ def test_a_newcomer_sees_rows_arrive_and_then_only_what_changed(
     command("sandbox", "change")
     second = command("sandbox", "run", "postgres").stdout
 
-    assert "TAP_POSTGRES.CI_BUILDS" in first
-    assert "TAP_POSTGRES.LICENSE_SEAT_LINKS" in first
-    assert rows_of(first, "public-ci_builds") == 400
-    assert 0 < rows_of(second, "public-ci_builds") < 20
-    counted = command("sandbox", "sql", "select count(*) as n from tap_postgres.ci_builds").stdout
+    assert "TAP_POSTGRES.GITLAB_OPS_CI_BUILDS" in first
+    assert "TAP_POSTGRES.CUSTOMERS_LICENSE_SEAT_LINKS" in first
+    assert "TAP_POSTGRES_TEST.GITLAB_OPS_LABELS" in first
+    assert rows_of(first, "gitlab_ops_ci_builds") == 400
+    assert 0 < rows_of(second, "gitlab_ops_ci_builds") < 20
+    counted = command(
+        "sandbox", "sql", "select count(*) as n from tap_postgres.gitlab_ops_ci_builds"
+    ).stdout
     assert "40" in counted
     states = command("meltano", "state", "list").stdout
-    assert "tap-postgres-to-target-snowflake" in states
+    assert "tap-postgres--ops-incremental-to-target-snowflake" in states
+
+
+def test_a_backfill_is_one_command(
+    command: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """Of an interval or of the whole table; the regular state is not touched."""
+    command("sandbox", "up")
+    command("meltano", "run", "postgres-ops-incremental")
+    state = ("meltano", "state", "get", "local:tap-postgres--ops-incremental-to-target-snowflake")
+    before = command(*state).stdout
+
+    table = ("make", "backfill", "SOURCE=postgres", "TABLE=ci_stages")
+    command(*table, "FROM=2024-01-01", "TO=2024-01-03")
+    command(*table)
+
+    assert command(*state).stdout == before
+    methods = command(
+        "sandbox",
+        "sql",
+        "select method, sum(rows_read) as n from tap_postgres._loads"
+        " where stream = 'gitlab_ops_ci_stages' group by 1 order by 1",
+    ).stdout
+    assert "overwrite" in methods
+    assert "upsert" in methods
 
 
 def test_meltanos_own_commands_work(
@@ -81,9 +108,10 @@ def test_meltanos_own_commands_work(
 ) -> None:
     command("sandbox", "up")
 
-    assert "public-ci_builds" in command("meltano", "invoke", "tap-postgres", "--discover").stdout
+    found = command("meltano", "invoke", "tap-postgres", "--discover").stdout
+    assert "gitlab_ops_ci_builds" in found
     selected = command("meltano", "select", "--list", "--all", "tap-postgres").stdout
-    assert "public-users" in selected
+    assert "gitlab_ops_users" in selected
     assert "0 1 * * *" in command("meltano", "schedule", "list").stdout
     command("meltano", "run", "tap-postgres", "target-snowflake")
 
@@ -97,6 +125,8 @@ def test_an_unknown_source_is_a_sentence(
 
 
 def rows_of(table: str, stream: str) -> int:
-    """The number of rows that the printed table has for a stream."""
-    (line,) = [line for line in table.splitlines() if stream in line]
+    """The number of rows that the printed table has for a stream, in its own schema."""
+    line = next(
+        line for line in table.splitlines() if stream in line and "RAW.TAP_POSTGRES." in line
+    )
     return int(line.split()[2].replace(",", ""))

@@ -40,13 +40,12 @@ WITH RECURSIVE base AS (
 ), indexes AS (
   SELECT i.indexrelid, i.indrelid, i.indisprimary, i.indnkeyatts,
     i.indisunique AND i.indimmediate AND bool_and(a.attnotnull) AS is_key,
-    am.amname = 'btree' AS is_ordered, array_agg(a.attname::text ORDER BY k.place) AS names
+    array_agg(a.attname::text ORDER BY k.place) AS names
   FROM tables t JOIN pg_index i ON i.indrelid = t.oid
-    JOIN pg_class ic ON ic.oid = i.indexrelid JOIN pg_am am ON am.oid = ic.relam
     CROSS JOIN unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
   WHERE i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND k.place <= i.indnkeyatts
-  GROUP BY 1, 2, 3, 4, i.indisunique, i.indimmediate, am.amname
+  GROUP BY 1, 2, 3, 4, i.indisunique, i.indimmediate
 )
 SELECT t.oid::int8, t.nspname::text AS schema, t.relname::text AS table, t.row_bytes,
   a.attname::text AS column, NOT a.attnotnull AS nullable, b.typname::text AS type,
@@ -55,9 +54,7 @@ SELECT t.oid::int8, t.nspname::text AS schema, t.relname::text AS table, t.row_b
   has_schema_privilege(t.nspname, 'USAGE')
     AND has_column_privilege(t.oid, a.attnum, 'SELECT') AS readable,
   (SELECT to_json(i.names)::text FROM indexes i WHERE i.indrelid = t.oid AND i.is_key
-    ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid LIMIT 1) AS key,
-  (SELECT json_agg(i.names[1])::text FROM indexes i WHERE i.indrelid = t.oid AND i.is_ordered)
-    AS indexed
+    ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid LIMIT 1) AS key
 FROM tables t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
   JOIN base ON base.type = a.atttypid JOIN pg_type b ON b.oid = base.base
 ORDER BY 2, 3, 1, a.attnum
@@ -97,7 +94,6 @@ def _table(rows: list[dict[str, Any]], unconstrained: str) -> Table:
         source=f"{sql.identifier(first['schema'])}.{sql.identifier(first['table'])}",
         columns=columns,
         key=tuple(key) if names.issuperset(key) else (),
-        indexed=frozenset(json.loads(first["indexed"] or "[]")),
         row_bytes=first["row_bytes"],
     )
 

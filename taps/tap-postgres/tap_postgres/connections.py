@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from tap_postgres.client import Server
+from tap_postgres.yaml_files import read_yaml
 from tapsupport.errors import TapError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _PREFIX = "postgres_source_connection_"
+_REQUIRED = ("host", "port", "database", "user", "pass")
+_OPTIONAL = ("sslmode", "sslrootcert")
+
+
+def server_for(config: Mapping[str, Any], database_type: str | None) -> Server:
+    """The server of a manifest's table: by the setting `connections`, else the tap's own.
+
+    Raises:
+        TapError: a setting is missing, or what `connection_server` raises.
+    """
+    path = config.get("connections")
+    if database_type is None or not path:
+        return Server.from_config(config)
+    return connection_server(path, database_type)
 
 
 def connection_server(path: str, database_type: str) -> Server:
@@ -24,12 +39,12 @@ def connection_server(path: str, database_type: str) -> Server:
     entry = (read_yaml(path).get("connection_info") or {}).get(name)
     if not isinstance(entry, dict):
         raise TapError(f"{path}: connection_info has no {name}. Add it.")
-    keys = ("host", "port", "database", "user", "pass")
-    if missing := [key for key in keys if key not in entry]:
+    if missing := [key for key in _REQUIRED if key not in entry]:
         raise TapError(f"{path}: {name} lacks {', '.join(missing)}. Add it.")
-    if unset := [entry[key] for key in keys if not os.environ.get(entry[key])]:
+    variables = {key: str(entry[key]) for key in (*_REQUIRED, *_OPTIONAL) if key in entry}
+    if unset := [variable for variable in variables.values() if not os.environ.get(variable)]:
         raise TapError(f"{path}: {name} needs the environment variable {', '.join(unset)}. Set it.")
-    values = {key: os.environ[entry[key]] for key in keys}
+    values = {key: os.environ[variable] for key, variable in variables.items()}
     if not values["port"].isdigit():
         raise TapError(f"{path}: {name}: {entry['port']} is not a port number. Correct it.")
     return Server(
@@ -38,21 +53,6 @@ def connection_server(path: str, database_type: str) -> Server:
         user=values["user"],
         password=values["pass"],
         database=values["database"],
+        sslmode=values.get("sslmode"),
+        sslrootcert=values.get("sslrootcert"),
     )
-
-
-def read_yaml(path: str) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping; anything else counts as an empty one.
-
-    Raises:
-        TapError: the file cannot be read or is no YAML.
-    """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TapError(f"Reading {path} failed: {error.strerror}. Correct the path.") from error
-    except yaml.YAMLError as error:
-        raise TapError(
-            f"Reading {path} failed: {error}. Correct the file and run again."
-        ) from error
-    return content if isinstance(content, dict) else {}

@@ -20,9 +20,11 @@ _ADVICE = {
     "42703": "A column was dropped or renamed after discovery: run discovery again.",
     "57014": "Raise statement_timeout_seconds, or ask who cancelled the query.",
     "55P03": "Another session holds a lock on it: run again when that has ended.",
-    "40001": "The server's replay conflicts with a long read: run again, or raise "
-    "max_standby_streaming_delay on the replica.",
 }
+_RECOVERY_CONFLICT = (
+    "The replica's replay conflicts with a long read: run again, set range_rows lower, or raise "
+    "max_standby_streaming_delay on the replica."
+)
 # libpq reports a lost connection without a SQLSTATE.
 _LOST_TEXT = re.compile(
     "server closed|no connection|connection (not open|has been closed|to server)"
@@ -31,7 +33,18 @@ _LOST_TEXT = re.compile(
 _LOST = "The connection to {label} was lost. Run again: what the last STATE covers is kept."
 
 
-def connection_error(error: Error, server: Server) -> TapError:
+class ConnectError(TapError):
+    """No connection to a server could be made, so nothing can be read from it."""
+
+
+class RecoveryConflictError(TapError):
+    """A replica cancelled a query whose snapshot stood in the way of replay.
+
+    The same rows can be read in a new snapshot; less of them at a time has a better chance.
+    """
+
+
+def connection_error(error: Error, server: Server) -> ConnectError:
     """A sentence for a connection that could not be made; libpq's text names no secret."""
     reason = str(error).partition("Failed to connect: ")[2].split("\n")[0] or str(error)
     reason = reason.partition("FATAL:")[2].strip() or reason
@@ -43,13 +56,15 @@ def connection_error(error: Error, server: Server) -> TapError:
         advice = "Check the settings sslmode and sslrootcert."
     else:
         advice = "Check the settings host and port, and that the server accepts connections."
-    return TapError(f"Could not connect to {server.label}: {reason}. {advice}")
+    return ConnectError(f"Could not connect to {server.label}: {reason}. {advice}")
 
 
 def query_error(error: Error, doing: str, server: Server) -> TapError:
     """A sentence for a query that failed; `doing` says what it was for."""
     code = error.sqlstate or ""
     message = _primary_message(error)
+    if "conflict with recovery" in message:
+        return RecoveryConflictError(f"{doing} failed: {message}. {_RECOVERY_CONFLICT}")
     if code.startswith(("08", "57P")) or (not code and _LOST_TEXT.search(message)):
         return TapError(f"{doing} failed. {_LOST.format(label=server.label)}")
     advice = _ADVICE.get(code, f"SQLSTATE {code or 'unknown'}.").format(user=server.user)

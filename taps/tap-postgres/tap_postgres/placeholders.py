@@ -1,52 +1,51 @@
-"""The placeholders that manifests' queries may hold.
+"""The placeholders that a manifest's query may hold (postgres_pipeline.md, section 1).
 
 `{EXECUTION_DATE}`, `{HOURS}`, `{DAYS}`: the interval that ends at the execution date.
 `{BEGIN_TIMESTAMP}`, `{END_TIMESTAMP}`: the same interval, as its two ends.
+`{INTERNAL_...}`: lists of what is ours, from CSV files (`seeds`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import re
+from typing import TYPE_CHECKING
 
-from tapsupport.errors import TapError
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-_PLACEHOLDER = re.compile(r"\{([A-Z][A-Z_]*)\}")
-NAMES = frozenset({"EXECUTION_DATE", "HOURS", "DAYS", "BEGIN_TIMESTAMP", "END_TIMESTAMP"})
+TIME = ("EXECUTION_DATE", "HOURS", "DAYS", "BEGIN_TIMESTAMP", "END_TIMESTAMP")
+INTERNAL = (
+    "INTERNAL_NAMESPACE_IDS",
+    "INTERNAL_PROJECT_IDS",
+    "INTERNAL_PROJECT_PATHS",
+    "INTERNAL_NAMESPACE_PATHS",
+    "INTERNAL_PATHS",
+)
+_HOUR, _DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
 
 
-def unknown_placeholders(query: str) -> list[str]:
-    """Return the placeholders in a query that nothing fills, as they stand there."""
-    found = _PLACEHOLDER.findall(query)
-    return [f"{{{name}}}" for name in dict.fromkeys(found) if name not in NAMES]
+def interval_values(begin: dt.datetime, end: dt.datetime) -> dict[str, str]:
+    """The values of the time placeholders for an interval, given as aware moments.
 
-
-def interval(execution_date: str | None, hours: int) -> dict[str, str]:
-    """The placeholders' values for an execution date (now when None) and a length in hours.
-
-    Raises:
-        TapError: the date is not ISO 8601.
+    Hours and days are whole numbers, rounded up: no query begins later than `begin`.
     """
-    try:
-        end = (
-            dt.datetime.fromisoformat(execution_date) if execution_date else dt.datetime.now(dt.UTC)
-        )
-    except ValueError as error:
-        raise TapError(
-            f"The setting execution_date is {execution_date}, not a date. "
-            "Use ISO 8601, such as 2030-01-31T00:00:00+00:00."
-        ) from error
-    end = (end if end.tzinfo else end.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
-    begin = end - dt.timedelta(hours=hours)
+    begin, end = begin.astimezone(dt.UTC), end.astimezone(dt.UTC)
+    length = end - begin
     return {
-        "EXECUTION_DATE": end.isoformat(),
-        "HOURS": str(hours),
-        "DAYS": str(-(-hours // 24)),
-        "BEGIN_TIMESTAMP": begin.isoformat(),
-        "END_TIMESTAMP": end.isoformat(),
+        "EXECUTION_DATE": _iso(end),
+        "HOURS": str(-(-length // _HOUR)),
+        "DAYS": str(-(-length // _DAY)),
+        "BEGIN_TIMESTAMP": _iso(begin),
+        "END_TIMESTAMP": _iso(end),
     }
 
 
-def fill(query: str, values: dict[str, str]) -> str:
-    """Put the values in place."""
-    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), query)
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """Put values in the place of their names in braces."""
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+def _iso(moment: dt.datetime) -> str:
+    return moment.isoformat(timespec="microseconds")

@@ -1,45 +1,106 @@
-"""A manifest's table becomes a stream's table: its columns come from the database."""
+"""A manifest's query as the database sees it: its columns, and whether its key is one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from tap_postgres import sql
-from tap_postgres.placeholders import fill
 from tap_postgres.table import Column, Table
 from tap_postgres.types import column_type
 from tapsupport.errors import TapError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
     from tap_postgres.client import Database
-    from tap_postgres.manifest import ManifestTable
+    from tap_postgres.query import BaseTable
 
 _MODIFIER = b"POSTGRESQL:typmod"  # the driver's metadata, on numeric columns
 
 
 def describe(
-    entry: ManifestTable, database: Database, values: dict[str, str], unconstrained: str
+    database: Database, stream: str, source: str, key: tuple[str, ...], unconstrained: str
 ) -> Table:
-    """Ask the database for the query's columns and types; the query itself does not run.
+    """Ask the database for a query's columns and types; the query itself does not run.
 
     Raises:
-        TapError: the database refuses the query, or the query lacks a key column.
+        TapError: the database refuses the query, two of its columns have the same name, or it
+            lacks a key column.
     """
-    source = f"(\n{fill(entry.query, values)}\n) AS query"
-    doing = f"Discovery: describing the query of {entry.stream}"
+    doing = f"Discovery: describing the query of {stream}"
     fields = database.schema(f"SELECT * FROM {source}", doing)
+    _check_names(stream, fields.names, key)
     types = _types(fields, source, database, doing)
     columns = tuple(
         _column(field, types[index], unconstrained) for index, field in enumerate(fields)
     )
-    if missing := [name for name in entry.key if name not in fields.names]:
+    return Table(stream, stream, source, columns, key)
+
+
+def has_unique_index(database: Database, base: BaseTable, key: tuple[str, ...]) -> bool:
+    """Whether the table below a query lets no two rows have the same key."""
+    names = [base.columns.get(name) for name in key]
+    if None in names:
+        return False
+    wanted = ", ".join(sql.literal(str(name)) for name in names)
+    parts = (base.schema, base.name) if base.schema else (base.name,)
+    table = sql.literal(".".join(sql.identifier(part) for part in parts))
+    (row,) = database.rows(
+        "SELECT count(*) AS found FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid"
+        f" WHERE c.oid = to_regclass({table}) AND (c.relkind = 'p' OR NOT c.relhassubclass)"
+        " AND i.indisunique AND i.indisvalid AND i.indimmediate"
+        " AND i.indpred IS NULL AND i.indexprs IS NULL"
+        " AND (SELECT bool_and(a.attnotnull"
+        f" AND a.attname::text IN ({wanted})) FROM unnest(i.indkey::int2[]) WITH ORDINALITY"
+        " AS k (number, place) JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number"
+        " WHERE k.place <= i.indnkeyatts)",
+        f"Looking for a unique index of {base.name}",
+    )
+    return bool(row["found"])
+
+
+def check_key(
+    database: Database,
+    stream: str,
+    source: str,
+    conditions: Sequence[str],
+    key: tuple[str, ...],
+) -> None:
+    """Look at every key of a query's rows, or of a range of them, which costs a sort there.
+
+    Raises:
+        TapError: a key is NULL, or several rows have it.
+    """
+    names = ", ".join(sql.identifier(name) for name in key)
+    shown = ", ".join(f"{sql.identifier(name)}::text" for name in key)
+    nulls = " OR ".join(f"{sql.identifier(name)} IS NULL" for name in key)
+    rows = database.rows(
+        f"SELECT concat_ws(', ', {shown}) AS key, count(*) AS rows FROM {source}"
+        f" WHERE {' AND '.join(conditions) or 'true'}"
+        f" GROUP BY {names} HAVING count(*) > 1 OR bool_or({nulls}) LIMIT 1",
+        f"Checking the key of {stream}",
+    )
+    if rows:
         raise TapError(
-            f"{entry.stream}: export_table_primary_key names {', '.join(missing)}, which its "
+            f"{stream}: export_table_primary_key is {', '.join(key)}, but {rows[0]['rows']} rows "
+            f"have the key ({rows[0]['key']}), and a key must be unique and not NULL. "
+            "Correct the manifest's key or query."
+        )
+
+
+def _check_names(stream: str, names: list[str], key: tuple[str, ...]) -> None:
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise TapError(
+            f"{stream}: its import_query selects the column {', '.join(repeated)} more than once. "
+            "Give each column a name of its own."
+        )
+    if missing := [name for name in key if name not in names]:
+        raise TapError(
+            f"{stream}: export_table_primary_key names {', '.join(missing)}, which its "
             "import_query does not select. Correct the manifest and run again."
         )
-    return Table(entry.stream, entry.stream, source, columns, entry.key, rangeable=False)
 
 
 def _column(field: pa.Field, found: dict[str, str], unconstrained: str) -> Column:

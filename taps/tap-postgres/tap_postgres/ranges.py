@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 Values = tuple[str, ...]
+NOT_FINITE = ("NaN", "Infinity", "-Infinity", "infinity", "-infinity")  # as text
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,16 @@ class KeyRange:
         pairs = zip(self.key, values, strict=True)
         typed = ", ".join(sql.typed(value, column.type_name) for column, value in pairs)
         return f"({names}) {operator} ({typed})"
+
+
+def is_finite(column: KeyColumn) -> str:
+    """SQL for a value that is not NULL, NaN or infinite."""
+    name, kind = sql.identifier(column.name), column.type_name
+    if kind.startswith(("timestamp", "date")):
+        return f"isfinite({name})"
+    if kind.startswith(("double", "real", "numeric")):
+        return f"{name}::text NOT IN ({', '.join(map(sql.literal, NOT_FINITE))})"
+    return f"{name} IS NOT NULL"
 
 
 def as_text(column: str) -> str:

@@ -1,129 +1,114 @@
-"""What a run reads of a table, in which parts, and what state each part reaches.
-
-State of a stream, under `bookmarks.<stream>`:
-
-- FULL_TABLE, unfinished: `version`, and `range`: `key` (column names) with `after` (the key up to
-  which all was sent) or with `complete` (all was sent, the snapshot's end was not).
-- INCREMENTAL: `replication_key`, `replication_key_value`. During the first read of a table whose
-  replication key has no index: `range` as above, and `upper`, the bookmark to come.
-- FULL_TABLE, finished: empty.
-"""
+"""Parts: what a run reads of a stream in one query each, and the state that each part reaches."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tap_postgres import sql
-from tap_postgres.ranges import KeyRange, Values, as_text, ranges
+from tap_postgres.ranges import KeyColumn, KeyRange, Values, as_text, is_finite, ranges
+from tapsupport.errors import TapError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from tap_postgres.client import Database
-    from tap_postgres.table import Table
 
 State = dict[str, Any]
-RESUME_WITHIN_SECONDS = 24 * 3600  # a snapshot put together from older pieces is of no use
+_KINDS = {"version": int, "range": dict, "columns": dict, "id": list, "end": str}
+# The share of the work that may be due before the first row comes out in the key's order.
+_CHEAP_START = 0.05
+
+
+def checked_state(state: State, stream: str) -> State:
+    """Return a copy of a stream's state.
+
+    Raises:
+        TapError: it is not one that this tap has written.
+    """
+    for name, kind in _KINDS.items():
+        if not isinstance(state.get(name, kind()), kind):
+            raise TapError(
+                f"Reading the state of {stream}: {name} is {state[name]!r}, which this tap has "
+                "not written. Correct it, or remove the stream's bookmark to start anew."
+            )
+    return dict(state)
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows to read in one query, and the state once they and all before them are sent."""
+    """Rows to read in one query.
 
-    conditions: list[str]
-    progress: State
+    Attributes:
+        source: SQL for the FROM clause.
+        conditions: SQL conditions that all hold.
+        progress: The stream's state once these rows and all of the parts before are sent; None
+            leaves it as it was.
+        limit: The most rows to read.
+    """
+
+    source: str
+    conditions: Sequence[str]
+    progress: State | None
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Cuts one table into parts; `rows` is how many rows a range may hold."""
+    """Looks things up in the snapshot that the parts are read in.
+
+    Attributes:
+        database: Its transaction is the snapshot.
+        label: How messages call the table.
+        rows: The most rows of a range.
+        end: Everything committed before this moment is in the snapshot.
+    """
 
     database: Database
-    table: Table
+    label: str
     rows: int
+    end: datetime
 
-    def full_table(self, state: State, version: int) -> Iterator[Part]:
-        """The parts of a snapshot, from where `state` left off.
-
-        A table without a key, a view and a query are one part, read by one cursor.
-        """
-        key = list(self.table.key) if self._can_range else []
-        mark = {"version": version}
-        yield from self._by_key(state, mark, {**mark, "range": {"key": key, "complete": True}})
-
-    def incremental(self, state: State, column: str) -> Iterator[Part]:
-        """The parts with the replication key at the bookmark or above; without one, everything.
-
-        The bookmark to come is the largest value in the same snapshot. Over an index on the
-        replication key the bookmark moves with every range; without one, the first read goes by
-        the table's own key, and a later one is a single part.
-        """
-        bookmark = state.get("replication_key_value")
-        upper = state.get("upper") or self._largest(column, bookmark)
-        if upper is None:
-            return
-        done = {"replication_key": column, "replication_key_value": upper}
-        if column in self.table.indexed:
-            yield from self._by_replication_key(column, bookmark, done)
-        elif bookmark is None and self._can_range:
-            yield from self._by_key(state, {"upper": upper}, done)
-        else:
-            yield Part(self._from_bookmark(column, bookmark), done)
-
-    @property
-    def _can_range(self) -> bool:
-        return bool(self.table.key) and self.table.rangeable
-
-    def _by_key(self, state: State, mark: State, done: State) -> Iterator[Part]:
-        place = state.get("range", {})
-        if place.get("complete"):
-            return
-        if not self._can_range:
-            yield Part([], done)
-            return
-        after = tuple(place["after"]) if "after" in place else None
-        for part in self._ranges(self.table.key, after):
-            until = {"key": list(self.table.key), "after": list(part.until or ())}
-            yield Part(part.conditions(), {**mark, "range": until} if part.until else done)
-
-    def _by_replication_key(self, column: str, bookmark: str | None, done: State) -> Iterator[Part]:
-        after = None if bookmark is None else (bookmark,)
-        for part in self._ranges((column,), after, inclusive=True):
-            until = {**done, "replication_key_value": (part.until or (None,))[0]}
-            yield Part(part.conditions(), until if part.until else done)
-
-    def _ranges(
-        self, key: tuple[str, ...], after: Values | None, *, inclusive: bool = False
+    def ranges(
+        self,
+        source: str,
+        key: tuple[KeyColumn, ...],
+        after: Values | None = None,
+        *,
+        inclusive: bool = False,
     ) -> Iterator[KeyRange]:
-        whole = KeyRange(self.table.key_columns(key), after, inclusive=inclusive)
-        doing = f"Finding ranges of {self.table.label}"
-        return ranges(
-            whole, self.table.source, self.rows, lambda query: self.database.rows(query, doing)
+        """Cut what lies above `after` into ranges of `rows` rows, looking bounds up lazily."""
+        whole = KeyRange(key, after, inclusive=inclusive)
+        doing = f"Finding ranges of {self.label}"
+        return ranges(whole, source, self.rows, lambda query: self.database.rows(query, doing))
+
+    def largest(self, source: str, within: KeyRange, skip: int = 0) -> Values | None:
+        """The largest key in a range, or the one so many places below it; None if there is none.
+
+        NULL, NaN and infinity are no keys to go on from.
+        """
+        names = [sql.identifier(column.name) for column in within.key]
+        values = ", ".join(f"{as_text(name)} AS v{i}" for i, name in enumerate(names))
+        conditions = [*map(is_finite, within.key), *within.conditions()]
+        order = ", ".join(f"{name} DESC" for name in names)
+        rows = self.database.rows(
+            f"SELECT {values} FROM (SELECT {', '.join(names)} FROM {source}"
+            f" WHERE {' AND '.join(conditions)} ORDER BY {order} OFFSET {skip} LIMIT 1) AS found",
+            f"Finding the largest {', '.join(names)} of {self.label}",
         )
+        return tuple(rows[0].values()) if rows else None
 
-    def _from_bookmark(self, column: str, bookmark: str | None) -> list[str]:
-        after = None if bookmark is None else (bookmark,)
-        return KeyRange(self.table.key_columns([column]), after, inclusive=True).conditions()
+    def ordered(self, source: str, key: tuple[KeyColumn, ...]) -> tuple[KeyColumn, ...]:
+        """The key when ranges over it are cheap, else an empty one.
 
-    def _largest(self, column: str, bookmark: str | None) -> str | None:
-        conditions = " AND ".join(self._from_bookmark(column, bookmark)) or "true"
-        query = (
-            f"SELECT {as_text(f'max({sql.identifier(column)})')} AS upper"
-            f" FROM {self.table.source} WHERE {conditions}"
-        )
-        rows = self.database.rows(query, f"Finding the newest {column} of {self.table.label}")
-        upper: str | None = rows[0]["upper"]
-        return upper
-
-
-def discard_stale(state: State, key: tuple[str, ...], replication_key: str | None) -> None:
-    """Empty a state that this run cannot continue: another key, or a snapshot a day old."""
-    if replication_key is not None:
-        other = state.get("replication_key", replication_key) != replication_key
-    else:
-        age_seconds = time.time() - state.get("version", 0) / 1000
-        other = "range" not in state or age_seconds > RESUME_WITHIN_SECONDS
-    if other or ("range" in state and state["range"].get("key") not in (list(key), [])):
-        state.clear()
+        They are where the server can begin in the key's order at once, as with an index on it.
+        Anything else it would sort or compute as a whole, once for each range.
+        """
+        if not key:
+            return ()
+        names = ", ".join(sql.identifier(column.name) for column in key)
+        first = f"SELECT * FROM {source} ORDER BY {names} LIMIT 1"
+        plan = self.database.plan(first, f"Planning to read {self.label}", sort=False)
+        (all_rows,) = plan["Plans"]
+        return key if all_rows["Startup Cost"] <= _CHEAP_START * all_rows["Total Cost"] else ()

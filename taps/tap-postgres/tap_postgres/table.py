@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ from tap_postgres.ranges import KeyColumn
 from tap_postgres.types import DATATYPE, VARIANT, ColumnType, not_null
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,8 @@ class Table:
         source: SQL for the FROM clause.
         columns: In the table's order.
         key: Names of the key columns, in the order of the key's index.
-        indexed: Names of columns that lead a whole b-tree index.
         row_bytes: Average size of a row in the table, 0 when the server has no statistics.
-        rangeable: Whether an index makes ranges over the key cheap.
+        stamps: Columns that the tap adds, the same value in each row of a load.
     """
 
     stream: str
@@ -50,9 +49,8 @@ class Table:
     source: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
-    indexed: frozenset[str] = field(default_factory=frozenset)
     row_bytes: int = 0
-    rangeable: bool = True
+    stamps: tuple[Column, ...] = ()
 
     def json_schema(self) -> dict[str, Any]:
         """The stream's JSON Schema; key columns cannot be null."""
@@ -60,9 +58,14 @@ class Table:
             column.name: not_null(column.type.schema)
             if column.name in self.key
             else dict(column.type.schema)
-            for column in self.columns
+            for column in (*self.columns, *self.stamps)
         }
         return {"type": "object", "properties": properties}
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """The columns' names and types, to find a change by."""
+        return {column.name: column.type.label for column in self.columns}
 
     def key_columns(self, names: Collection[str]) -> tuple[KeyColumn, ...]:
         """The named columns, in the order given, to range over."""
@@ -72,14 +75,14 @@ class Table:
         )
 
 
-def select_sql(table: Table, columns: tuple[Column, ...], conditions: list[str]) -> str:
-    """The SELECT for some columns and rows of a table."""
+def select_sql(columns: tuple[Column, ...], source: str, conditions: Sequence[str]) -> str:
+    """The SELECT for some columns and rows of a source."""
     parts = []
     for column in columns:
         name = sql.identifier(column.name)
         parts.append(f"{column.type.select.format(name)} AS {name}")
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT {', '.join(parts)} FROM {table.source}{where}"
+    return f"SELECT {', '.join(parts)} FROM {source}{where}"
 
 
 def arrow_schema(columns: tuple[Column, ...]) -> pa.Schema:

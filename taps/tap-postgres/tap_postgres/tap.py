@@ -1,26 +1,29 @@
-"""Settings and streams of tap-postgres."""
+"""Settings, streams and the run of tap-postgres."""
 
 from __future__ import annotations
 
+import datetime as dt
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+import click
 from singer_sdk import typing as th
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from typing_extensions import override
 
 from tap_postgres.catalog import read_catalog
-from tap_postgres.client import Database, Server
-from tap_postgres.connections import connection_server
-from tap_postgres.placeholders import interval
-from tap_postgres.queries import describe
-from tap_postgres.streams import PostgresStream
+from tap_postgres.client import Connections, Limits, Server
+from tap_postgres.interval import readable_until
+from tap_postgres.side_by_side import failure_summary, sync_streams
+from tap_postgres.streams import PostgresStream, TableStream
 from tapsupport.errors import TapError
 from tapsupport.parquet import DEFAULT_FILE_BYTES
 from tapsupport.pending import RunDirectory
-from tapsupport.process import ManneredTap
+from tapsupport.process import ManneredTap, interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,12 +79,97 @@ class TapPostgres(ManneredTap):
             "environment variables.",
         ),
         th.Property(
-            "execution_date",
-            th.StringType,
-            description="End of the manifests' interval, ISO 8601. Default: now.",
+            "manifest_tables",
+            th.ArrayType(th.StringType),
+            description="Which of the manifests' tables to load, by their names there. "
+            "Default: all.",
         ),
         th.Property(
-            "hours", th.IntegerType, default=24, description="Length of that interval, in hours."
+            "target_name",
+            th.StringType,
+            default="import_db_export_table",
+            allowed_values=["import_db_export_table", "export_table"],
+            description="What a manifest's table is called: with its source database or without.",
+        ),
+        th.Property(
+            "internal_seeds",
+            th.StringType,
+            description="Folder, path or URL, of the CSV files that the INTERNAL_ keys come from.",
+        ),
+        th.Property(
+            "load_type",
+            th.StringType,
+            allowed_values=["scd", "incremental", "full-sync", "deletes", "test"],
+            description="Which load of the manifests' tables to run, for those it fits. "
+            "Default: scd or incremental, whichever a table is.",
+        ),
+        th.Property(
+            "interval_from",
+            th.StringType,
+            default="state",
+            allowed_values=["state", "schedule"],
+            description="Where an interval begins: where the last one ended, less overlap_minutes, "
+            "or hours before execution_date.",
+        ),
+        th.Property(
+            "execution_date",
+            th.StringType,
+            description="End of the interval, ISO 8601. Default: now, by the server's clock.",
+        ),
+        th.Property(
+            "hours",
+            th.IntegerType,
+            default=24,
+            description="Length of the interval; a longer one is read in pieces of so many hours.",
+        ),
+        th.Property(
+            "overlap_minutes",
+            th.IntegerType,
+            default=30,
+            description="How far an interval reaches back behind the end of the last one.",
+        ),
+        th.Property(
+            "overlap_rows",
+            th.IntegerType,
+            default=10_000,
+            description="How many keys below the last one load_by_id reads again.",
+        ),
+        th.Property(
+            "backfill_from",
+            th.StringType,
+            description="Begin of an interval to read again, ISO 8601, beside the bookmark.",
+        ),
+        th.Property("backfill_to", th.StringType, description="End of that interval, ISO 8601."),
+        th.Property(
+            "test_rows",
+            th.IntegerType,
+            default=100_000,
+            description="Most rows of a table that the load type test takes.",
+        ),
+        th.Property(
+            "max_deleted_share",
+            th.NumberType,
+            default=0.2,
+            description="Share of a table's rows that deletes may mark in one run, 0 to 1.",
+        ),
+        th.Property(
+            "max_replica_lag_seconds",
+            th.IntegerType,
+            default=3600,
+            description="How far a replica may lag behind before the manifests' tables fail; "
+            "0 is no limit.",
+        ),
+        th.Property(
+            "task_instance",
+            th.StringType,
+            description="Text of _task_instance, where a manifest asks for advanced_metadata. "
+            "Default: the tap's name and the moment at which it started.",
+        ),
+        th.Property(
+            "max_parallel",
+            th.IntegerType,
+            default=4,
+            description="How many tables, and how many ranges, to read at once into batch files.",
         ),
         th.Property(
             "range_rows",
@@ -92,8 +180,9 @@ class TapPostgres(ManneredTap):
         th.Property(
             "max_pending_files",
             th.IntegerType,
-            default=4,
-            description="Batch files that may wait for the loader.",
+            default=8,
+            description="Batch files that may exist at once, being written or waiting for the "
+            "loader.",
         ),
         th.Property(
             "batch_file_bytes",
@@ -107,6 +196,12 @@ class TapPostgres(ManneredTap):
             default=0,
             description="The longest a query may take, the loader's time included; "
             "0 leaves it to the server.",
+        ),
+        th.Property(
+            "lock_timeout_seconds",
+            th.IntegerType,
+            default=60,
+            description="How long a query may wait for a lock; 0 leaves it to the server.",
         ),
         th.Property(
             "unconstrained_numeric",
@@ -125,15 +220,88 @@ class TapPostgres(ManneredTap):
     ).to_dict()
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - the SDK's keywords, passed on
-        self._databases: dict[Server, Database] = {}
+        self.state_lock = threading.RLock()
+        self._unreadable: dict[str, TapError] = {}
+        self._clocks: dict[Server, dt.datetime] = {}
         super().__init__(**kwargs)
+
+    # The command
+
+    @classmethod
+    @override
+    def get_singer_command(cls) -> click.Command:
+        command = super().get_singer_command()
+        command.params.append(
+            click.Option(
+                ["--check-manifest"],
+                multiple=True,
+                metavar="PATH",
+                help="Check a manifest, and do nothing else; with --config, also that the server "
+                "can plan its queries.",
+            )
+        )
+        return command
+
+    @classmethod
+    @override
+    def invoke(cls, *, check_manifest: Sequence[str] = (), **options: Any) -> None:
+        if not check_manifest:
+            return super().invoke(**options)
+        from tap_postgres.check import check  # noqa: PLC0415 - its imports take half a second
+
+        given = options["config"]
+        tap = cls(
+            config=given.config if given else None,
+            parse_env_config=given.parse_env if given else False,
+            validate_config=False,
+            setup_mapper=False,
+        )
+        if not check({**tap.config, "manifests": list(check_manifest)}):
+            raise SystemExit(1)
+        return None
+
+    # Streams
 
     @override
     def discover_streams(self) -> Sequence[Stream]:
         self._refuse_unsupported_settings()
-        streams = [*self._manifest_streams(), *self._table_streams()]
-        self._check_selected({stream.name for stream in streams})
-        return streams
+        return [*self._manifest_streams(), *self._table_streams()]
+
+    def _table_streams(self) -> Iterator[PostgresStream]:
+        patterns = self.config.get("tables")
+        if patterns is None:
+            patterns = [] if self.config.get("manifests") else ALL_PUBLIC
+        if patterns:
+            server = Server.from_config(self.config)
+            unconstrained = self.config["unconstrained_numeric"]
+            with self.connections.lend(server) as database:
+                tables = read_catalog(database, patterns, unconstrained)
+            for table in tables:
+                yield TableStream(self, table, server)
+
+    def _manifest_streams(self) -> Iterator[PostgresStream]:
+        if not self.config.get("manifests"):
+            return
+        from tap_postgres.manifest_streams import (  # noqa: PLC0415 - its imports take half a second
+            manifest_streams,
+        )
+
+        yield from manifest_streams(self, self._unreadable)
+
+    # What streams share
+
+    @cached_property
+    def connections(self) -> Connections:
+        """The run's connections to all servers."""
+        limits = Limits(
+            self.config["statement_timeout_seconds"], self.config["lock_timeout_seconds"]
+        )
+        return Connections(limits)
+
+    @cached_property
+    def readers(self) -> ThreadPoolExecutor:
+        """The threads that read ranges side by side."""
+        return ThreadPoolExecutor(self.config["max_parallel"], thread_name_prefix="range")
 
     @cached_property
     def run_directory(self) -> RunDirectory:
@@ -142,55 +310,69 @@ class TapPostgres(ManneredTap):
         path = Path(unquote(urlsplit(root).path) if root.startswith("file://") else root)
         return RunDirectory(path, self.name, self.config["max_pending_files"])
 
-    def _table_streams(self) -> Iterator[PostgresStream]:
-        patterns = self.config.get("tables")
-        if patterns is None:
-            patterns = [] if self.config.get("manifests") else ALL_PUBLIC
-        if patterns:
-            database = self._database(self._own_server())
-            unconstrained = self.config["unconstrained_numeric"]
-            for table in read_catalog(database, patterns, unconstrained):
-                yield PostgresStream(self, table, database)
+    @cached_property
+    def task_instance(self) -> str:
+        """What `_task_instance` says in every row of this run."""
+        started = f"{self.name} {dt.datetime.now(dt.UTC).isoformat()}"
+        return str(self.config.get("task_instance") or started)
 
-    def _manifest_streams(self) -> Iterator[PostgresStream]:
-        if not (paths := self.config.get("manifests")):
-            return
-        from tap_postgres.manifest import (  # noqa: PLC0415 - its imports take half a second
-            read_manifests,
-        )
+    def readable_until(self, server: Server) -> dt.datetime:
+        """The moment until which this run reads a server, asked once, before the first snapshot.
 
-        values = interval(self.config.get("execution_date"), self.config["hours"])
-        for entry in read_manifests(paths):
-            database = self._database(self._server(entry.database_type))
-            unconstrained = self.config["unconstrained_numeric"]
-            yield PostgresStream(self, describe(entry, database, values, unconstrained), database)
+        Raises:
+            TapError: see `interval.readable_until`.
+        """
+        with self.state_lock:
+            if server not in self._clocks:
+                with self.connections.lend(server) as database:
+                    limit = self.config["max_replica_lag_seconds"]
+                    self._clocks[server] = readable_until(database, limit)
+            return self._clocks[server]
 
-    def _server(self, database_type: str | None) -> Server:
-        path = self.config.get("connections")
-        if database_type is None or path is None:
-            return self._own_server()
-        return connection_server(path, database_type)
+    def write_stream_state(self, stream: Stream, progress: dict[str, Any]) -> None:
+        """Make `progress` the stream's state, and send STATE."""
+        with self.state_lock:
+            state = stream.stream_state
+            state.clear()
+            state.update(progress)
+            self.state_writer.write_state(self.state)
 
-    def _own_server(self) -> Server:
-        names = ("host", "user", "database")
-        if missing := [name for name in names if not self.config.get(name)]:
-            raise TapError(f"Connecting needs the setting {', '.join(missing)}. Set it.")
-        return Server(
-            host=self.config["host"],
-            port=self.config["port"],
-            user=self.config["user"],
-            password=self.config.get("password", ""),
-            database=self.config["database"],
-            sslmode=self.config.get("sslmode"),
-            sslrootcert=self.config.get("sslrootcert"),
-        )
+    # The run
 
-    def _database(self, server: Server) -> Database:
-        """One connection for each server, however many streams it has."""
-        if server not in self._databases:
-            timeout_seconds = self.config["statement_timeout_seconds"]
-            self._databases[server] = Database(server, timeout_seconds)
-        return self._databases[server]
+    @override  # type: ignore[misc]  # final there, but one stream after the other is too slow
+    def sync_all(self) -> None:
+        """Sync the selected streams, several at once; one that fails does not stop the others.
+
+        Raises:
+            TapError: some streams failed; says which, and why.
+        """
+        if self.state:
+            self.state_writer.write_state(self.state)
+        selected = [stream for stream in self.streams.values() if stream.selected]
+        failures = {**self._unreadable, **self._missing_streams()}
+        side_by_side = self.config["max_parallel"] if self.config.get("batch_config") else 1
+        _ = self.config.get("batch_config") and self.run_directory
+        with interruptible(self.connections.cancel):
+            failures |= sync_streams(selected, side_by_side, self)
+        for stream in selected:
+            stream.log_sync_costs()
+        if failures:
+            streams = {stream.name for stream in selected} | failures.keys()
+            raise TapError(failure_summary(failures, len(streams)))
+
+    def _missing_streams(self) -> dict[str, TapError]:
+        """What the given catalog selects and the database does not have."""
+        missing = {}
+        for entry in self.input_catalog.streams if self.input_catalog else []:
+            name = entry.tap_stream_id
+            selected = entry.metadata.resolve_selection().get((), True)
+            if selected and name not in self.streams and name not in self._unreadable:
+                missing[name] = TapError(
+                    f"The catalog selects {name}, but the database has no such table any more, or "
+                    "user may not read it, or the settings do not ask for it. Run discovery "
+                    "again; with Meltano, --refresh-catalog."
+                )
+        return missing
 
     def _refuse_unsupported_settings(self) -> None:
         if self.config.get("stream_maps") or self.config.get("flattening_enabled"):
@@ -211,14 +393,3 @@ class TapPostgres(ManneredTap):
                 f"batch_config's root is {root}, but tap-postgres writes batch files to a local "
                 "directory. Set storage.root to one."
             )
-
-    def _check_selected(self, found: set[str]) -> None:
-        """Raise for a stream that the given catalog selects and the database does not have."""
-        for entry in self.input_catalog.streams if self.input_catalog else []:
-            selected = entry.metadata.resolve_selection().get((), True)
-            if selected and entry.tap_stream_id not in found:
-                raise TapError(
-                    f"The catalog selects {entry.tap_stream_id}, but the database has no such "
-                    "table any more, or user may not read it, or the setting tables does not "
-                    "match it. Run discovery again; with Meltano, --refresh-catalog."
-                )

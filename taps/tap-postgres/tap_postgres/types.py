@@ -24,6 +24,12 @@ class ColumnType:
     schema: dict[str, Any]
     select: str = "{}"
 
+    @property
+    def label(self) -> str:
+        """What the column is downstream, in a word: number(12,2), integer, date-time, ..."""
+        schema = self.schema
+        return str(schema.get(DATATYPE) or schema.get("format") or schema["type"][0])
+
 
 def _type(json_type: str | list[str], **rest: str) -> dict[str, Any]:
     types = [json_type] if isinstance(json_type, str) else json_type

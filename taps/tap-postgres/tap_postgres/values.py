@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from tap_postgres.table import Column, Table, arrow_schema
 from tapsupport.errors import TapError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -33,14 +34,25 @@ _TIMES = (0, _MICROSECONDS_A_DAY - 1)  # PostgreSQL allows 24:00:00
 
 
 class Converter:
-    """Converts the batches of one stream; `on_bad_value` is "error" or "null"."""
+    """Converts the batches of one stream; `on_bad_value` is "error" or "null".
 
-    def __init__(self, table: Table, columns: tuple[Column, ...], on_bad_value: str) -> None:
-        self.schema = arrow_schema(columns)
+    `stamps` are the values of the columns that the tap adds. Several threads may convert at once.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        columns: tuple[Column, ...],
+        on_bad_value: str,
+        stamps: Sequence[tuple[Column, object]] = (),
+    ) -> None:
+        self.schema = arrow_schema((*columns, *(column for column, _ in stamps)))
+        self._stamps = [pa.scalar(value, column.type.arrow) for column, value in stamps]
         self._table = table
         self._columns = columns
         self._to_null = on_bad_value == "null"
         self._nulled: Counter[str] = Counter()
+        self._counting = threading.Lock()
 
     def convert(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the batches converted.
@@ -51,6 +63,7 @@ class Converter:
         for batch in batches:
             pairs = zip(self._columns, batch.columns, strict=True)
             arrays = [self._column(column, array, batch) for column, array in pairs]
+            arrays += [pa.repeat(stamp, batch.num_rows) for stamp in self._stamps]
             yield pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def log_nulled(self) -> None:
@@ -104,7 +117,8 @@ class Converter:
                 "infinity, a time of 24:00 or a date outside the years 1 to 9999. "
                 "Set out_of_range to null, or correct it."
             )
-        self._nulled[column.name] += pc.sum(pc.invert(good)).as_py()
+        with self._counting:
+            self._nulled[column.name] += pc.sum(pc.invert(good)).as_py()
         return pc.if_else(good, array, pa.scalar(None, array.type))
 
     def _place(self, column: Column, batch: pa.RecordBatch, row: int) -> str:

@@ -108,19 +108,20 @@ def end_after(
     source: Source, signum: signal.Signals, states: int, lane: str, **options: Any
 ) -> Killed:
     """Start the tap and send a signal after so many STATE lines."""
-    process = subprocess.Popen(
-        source.command(lane, **options), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    log = source.folder / "tap.log"
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            source.command(lane, **options), stdout=subprocess.PIPE, stderr=errors
+        )
     assert process.stdout
     lines = []
-    for line in process.stdout:
+    for line in process.stdout:  # to the end, and not by communicate(): it skips what is buffered
         lines.append(line)
         states -= b'"type":"STATE"' in line
         if states == 0:
             os.kill(process.pid, signum)
-            break
-    rest, errors = process.communicate(timeout=30)
-    return Killed(process.returncode, parse_messages(b"".join(lines) + rest), errors.decode())
+    process.wait(30)
+    return Killed(process.returncode, parse_messages(b"".join(lines)), log.read_text())
 
 
 @pytest.fixture(name="end_after")

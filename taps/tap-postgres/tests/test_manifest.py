@@ -44,7 +44,12 @@ CONNECTIONS = {
         }
     }
 }
-INTERVAL = {"execution_date": "2024-02-02T00:00:00", "hours": 48}
+INTERVAL = {
+    "execution_date": "2024-02-02T00:00:00",
+    "hours": 48,
+    "backfill_from": "2024-01-31",  # of 48 hours, without a full sync before it
+    "backfill_to": "2024-02-02",
+}
 
 
 @pytest.fixture
@@ -113,15 +118,6 @@ def test_the_other_placeholders(shop: Source, where: str) -> None:
     assert [row["id"] for row in result.records("shop_db_widgets")] == [2, 3]
 
 
-def test_the_interval_ends_now_by_default(shop: Source) -> None:
-    """A run without an execution date reads up to the present."""
-    shop.execute("UPDATE p_widgets SET updated_at = now() at time zone 'UTC' - interval '1 hour'")
-    settings = files(shop, {"widgets": WIDGETS})
-    del settings["execution_date"]
-
-    assert len(shop.sync(**settings).records("shop_db_widgets")) == 4
-
-
 def test_tables_come_along_when_asked_for(shop: Source) -> None:
     """Manifests alone offer no tables; the setting tables adds them."""
     settings = files(shop, {"widgets": WIDGETS})
@@ -144,6 +140,10 @@ def test_every_mistake_is_named_at_once(shop: Source) -> None:
             "three": WIDGETS | {"import_query": "SELECT FROM WHERE ("},
             "four": WIDGETS | {"import_query": "DROP TABLE t"},
             "five": WIDGETS | {"additional_filtering": "OR true"},
+            "nine": WIDGETS | {"import_query": "SELECT name FROM t"},
+            "ten": WIDGETS | {"import_query": "SELECT id, a AS ID FROM t"},
+            "eleven": WIDGETS
+            | {"import_query": "SELECT id FROM t JOIN u ON u.at > '{END_TIMESTAMP}'"},
         },
         {"six": WIDGETS | {"colour": "red"}, "seven": WIDGETS, "eight": WIDGETS},
     )
@@ -158,8 +158,11 @@ def test_every_mistake_is_named_at_once(shop: Source) -> None:
         "table three, key import_query: does not parse",
         "table four, key import_query: is not one SELECT",
         "table five, key additional_filtering: does not start with AND",
+        "table nine, key export_table_primary_key: names id, which import_query does not select",
+        "table ten, key import_query: selects id more than once",
+        "table eleven, key import_query: has a time placeholder in its JOIN",
         "manifest_1.yml, table six, key colour: extra inputs are not permitted",
-        "two tables make the stream shop_db_widgets",
+        "2 tables make the stream shop_db_widgets",
     ):
         assert part in said
 
@@ -167,8 +170,11 @@ def test_every_mistake_is_named_at_once(shop: Source) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"import_query": "SELECT nope FROM p_widgets WHERE true"}, 'column "nope" does not exist'),
-        ({"import_query": "SELECT name FROM p_widgets WHERE true"}, "names id, which its"),
+        ({"import_query": "SELECT nope AS id FROM p_widgets"}, 'column "nope" does not exist'),
+        (
+            {"import_query": "SELECT * FROM (SELECT name, created_at FROM p_widgets) w"},
+            "names id, which its",
+        ),
         ({"database_type": "main"}, "no postgres_source_connection_main"),
     ],
 )
@@ -192,7 +198,7 @@ def test_a_variable_that_is_not_set(shop: Source, monkeypatch: pytest.MonkeyPatc
     ("settings", "sentence"),
     [
         ({"manifests": ["nowhere.yml"]}, "Reading nowhere.yml failed: No such file"),
-        ({"execution_date": "yesterday"}, "execution_date is yesterday, not a date"),
+        ({"execution_date": "yesterday"}, "execution_date is yesterday, not a moment"),
     ],
 )
 def test_settings_about_manifests(shop: Source, settings: dict[str, Any], sentence: str) -> None:
@@ -200,11 +206,42 @@ def test_settings_about_manifests(shop: Source, settings: dict[str, Any], senten
         shop.sync(**files(shop, {"widgets": WIDGETS}) | settings)
 
 
+def test_a_key_that_stands_twice(shop: Source) -> None:
+    """YAML's reader would keep the last table of that name and lose the first."""
+    settings = files(shop, {"widgets": WIDGETS})
+    path = shop.folder / "manifest_0.yml"
+    path.write_text(path.read_text() + "  widgets: {}\n")
+
+    with pytest.raises(TapError, match="the key widgets stands there twice"):
+        shop.sync(**settings)
+
+
+def test_only_some_tables(shop: Source) -> None:
+    """By their names in the manifest or in the warehouse; a misspelling shows the near ones."""
+    other = WIDGETS | {"export_table": "gadgets"}
+    settings = files(shop, {"widgets": WIDGETS, "gizmos": other})
+
+    named = shop.catalog(**settings, manifest_tables=["gadgets"])["streams"]
+
+    assert [stream["tap_stream_id"] for stream in named] == ["shop_db_gadgets"]
+    with pytest.raises(TapError, match="no table widget; there are widgets"):
+        shop.catalog(**settings, manifest_tables=["widget"])
+
+
+def test_names_without_the_database(shop: Source) -> None:
+    settings = files(shop, {"widgets": WIDGETS}, target_name="export_table")
+
+    (stream,) = shop.catalog(**settings)["streams"]
+
+    assert stream["tap_stream_id"] == "widgets"
+
+
 def test_a_date_beyond_python(shop: Source) -> None:
     """Real tables hold year 10000; out_of_range decides for queries too."""
     shop.execute("UPDATE p_widgets SET created_at = '10000-01-01Z' WHERE id = 2")
     query = "SELECT id, created_at FROM p_widgets WHERE id < 3"
     settings = files(shop, {"widgets": WIDGETS | {"import_query": query}})
+    del settings["backfill_from"], settings["backfill_to"]
 
     with pytest.raises(TapError, match=r"shop_db_widgets, column created_at, row id=2"):
         shop.sync(**settings)

@@ -6,6 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from tap_postgres.tap import TapPostgres
@@ -92,10 +93,12 @@ def test_one_run_sees_one_snapshot(boats: Source) -> None:
     assert [row["name"] for row in (first, *rows)] == [f"boat {i}" for i in range(1, 11)]
 
 
-def test_small_ranges_share_a_file(boats: Source) -> None:
-    """A file holds as many ranges as fit into batch_file_bytes."""
-    assert len(boats.sync("arrow", range_rows=2).batches(STREAM)) == 1
-    assert len(boats.sync("arrow", range_rows=2, batch_file_bytes=1).batches(STREAM)) == 5
+def test_every_range_has_its_file(boats: Source) -> None:
+    """So that each may be read by itself; announced in the ranges' order."""
+    result = boats.sync("arrow", range_rows=4)
+
+    files = [pq.read_table(path)["id"].to_pylist() for path in result.batches(STREAM)]
+    assert files == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
 
 
 def test_a_resumed_run_continues_the_snapshot(boats: Source, lane: str) -> None:
@@ -219,6 +222,29 @@ def test_the_bookmark_moves_with_every_range(boats: Source, lane: str) -> None:
     bookmarks = [m["value"]["bookmarks"][STREAM] for m in result.of_type("STATE")]
     hours = [mark["replication_key_value"][11:13] for mark in bookmarks if mark]
     assert list(dict.fromkeys(hours)) == [f"{hour:02}" for hour in range(1, 11)]
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_infinity_is_no_bookmark(boats: Source, lane: str, *, indexed: bool) -> None:
+    """A single row with an infinite replication key would hide every later one."""
+    boats.execute("UPDATE boats SET updated_at = 'infinity' WHERE id = 3")
+    catalog = incremental(boats, indexed=indexed)
+
+    first = boats.sync(lane, catalog=catalog, out_of_range="null")
+    boats.execute(ROWS.format(11, 12))
+    second = boats.sync(lane, catalog=catalog, out_of_range="null", state=first.state)
+
+    assert set(ids(boats, lane, first)) == set(range(1, 11))
+    assert {11, 12} <= set(ids(boats, lane, second))
+
+
+@pytest.mark.parametrize(
+    "bookmark", [{"version": "abc"}, {"range": [1]}, {"version": 1, "range": "x"}]
+)
+def test_a_state_of_another_hand(boats: Source, bookmark: dict[str, Any]) -> None:
+    """A sentence names stream and value."""
+    with pytest.raises(TapError, match="which this tap has not written"):
+        boats.sync(state={"bookmarks": {STREAM: bookmark}})
 
 
 def test_an_empty_table_keeps_its_bookmark(boats: Source, lane: str) -> None:

@@ -1,0 +1,92 @@
+"""The lists behind the INTERNAL_ keys, from CSV files (postgres_pipeline.md, section 1).
+
+The fact sheet names the files and the columns but not which file feeds which key. So a key takes
+its column from every file that has it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+import fsspec
+
+from tap_postgres import sql
+from tap_postgres.placeholders import INTERNAL
+from tapsupport.errors import TapError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FILES = (
+    "internal_gitlab_projects.csv",
+    "internal_gitlab_namespaces.csv",
+    "projects_part_of_product.csv",
+    "projects_part_of_product_ops.csv",
+)
+_COLUMNS = {
+    "INTERNAL_NAMESPACE_IDS": ("namespace_id",),
+    "INTERNAL_PROJECT_IDS": ("project_id",),
+    "INTERNAL_PROJECT_PATHS": ("project_path",),
+    "INTERNAL_NAMESPACE_PATHS": ("namespace_path",),
+    "INTERNAL_PATHS": ("namespace_path", "project_path"),
+}
+_NONE = "(NULL)"  # equal to nothing, so that no row passes
+
+
+def internal_values(folder: str) -> dict[str, str]:
+    """Return each internal key's value: a parenthesised SQL list, without repetitions.
+
+    Args:
+        folder: Path or URL of the folder with the four files.
+
+    Raises:
+        TapError: a file cannot be read, no file has a column, or an id is not a whole number.
+    """
+    columns: dict[str, set[str]] = {}
+    for name in FILES:
+        path = f"{folder.rstrip('/')}/{name}"
+        reader = csv.DictReader(io.StringIO(_read(path)))
+        for row in reader:
+            for column, value in row.items():
+                if value:
+                    _check_id(path, reader.line_num, column, value)
+                    columns.setdefault(column, set()).add(value)
+        for column in reader.fieldnames or ():
+            columns.setdefault(column, set())
+    return {key: _list(folder, key, columns) for key in INTERNAL}
+
+
+def _read(path: str) -> str:
+    try:
+        with fsspec.open(path, "rt", encoding="utf-8-sig", newline="") as file:
+            return str(file.read())
+    except (OSError, ImportError) as error:
+        raise TapError(
+            f"Reading the seed file {path} failed: {error}. Correct the setting internal_seeds."
+        ) from error
+
+
+def _check_id(path: str, line: int, column: str | None, value: str) -> None:
+    is_number = value.isascii() and value.isdigit()
+    if column is not None and column.endswith("_id") and not is_number:
+        raise TapError(f"{path}, line {line}: {column} is not a whole number. Correct the file.")
+
+
+def _list(folder: str, key: str, columns: dict[str, set[str]]) -> str:
+    if missing := [column for column in _COLUMNS[key] if column not in columns]:
+        raise TapError(
+            f"No seed file in {folder} has a column {', '.join(missing)}, which {{{key}}} needs. "
+            "Correct the setting internal_seeds."
+        )
+    values = set().union(*(columns[column] for column in _COLUMNS[key]))
+    return _sql_list(key, values)
+
+
+def _sql_list(key: str, values: Iterable[str]) -> str:
+    if key.endswith("_IDS"):
+        items = [str(number) for number in sorted({int(value) for value in values})]
+    else:
+        items = [sql.literal(value) for value in sorted(values)]
+    return f"({', '.join(items)})" if items else _NONE
