@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import psutil
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SAMPLE_SECONDS = 0.05
 
@@ -57,6 +55,7 @@ def measure(  # noqa: PLR0913 - each is named by its caller
     *,
     folder: Path,
     read: Path | None = None,
+    write: Path | None = None,
     also: dict[str, int] | None = None,
 ) -> Measurement:
     """Run commands joined by pipes and measure them.
@@ -67,13 +66,14 @@ def measure(  # noqa: PLR0913 - each is named by its caller
         commands: the commands of the pipe by the name of the process.
         folder: where each process's log goes.
         read: a file for the first process to read.
+        write: a file for the last process to write.
         also: process numbers of servers whose memory is to be measured as well, by name.
 
     Raises:
         RuntimeError: a process failed; with the end of its log.
     """
     start = time.perf_counter()
-    processes = _start(commands, folder, read)
+    processes = _start(commands, folder, read, write)
     memory = PeakMemory({n: process.pid for n, process in processes.items()} | (also or {}))
     memory.start()
     for part, process in processes.items():
@@ -85,17 +85,18 @@ def measure(  # noqa: PLR0913 - each is named by its caller
 
 
 def _start(
-    commands: dict[str, list[str]], folder: Path, read: Path | None
+    commands: dict[str, list[str]], folder: Path, read: Path | None, write: Path | None
 ) -> dict[str, subprocess.Popen[bytes]]:
     processes: dict[str, subprocess.Popen[bytes]] = {}
     source = read.open("rb") if read else None
     last = list(commands)[-1]
     for part, command in commands.items():
-        with (folder / f"{part}.log").open("wb") as log:
+        output = (write or Path(os.devnull)).open("wb")
+        with (folder / f"{part}.log").open("wb") as log, output:
             process = subprocess.Popen(
                 command,
                 stdin=source or subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL if part == last else subprocess.PIPE,
+                stdout=output if part == last else subprocess.PIPE,
                 stderr=log,
             )
         if source:

@@ -18,6 +18,7 @@ from measure import Measurement, measure
 from rich.console import Console
 from rich.table import Table
 
+from manifests import DLT_INCREMENT, INCREMENT, increments, many_tables
 from sandbox import settings
 from sandbox.postgres import Connection, Postgres
 from sandbox.testing import Warehouse
@@ -67,12 +68,21 @@ class Bench:
         self.results: list[Measurement] = []
         self.console = Console(stderr=True)
 
+    @property
+    def conninfo(self) -> str:
+        """The database as psycopg takes it."""
+        login = dict(self.postgres)
+        return psycopg.conninfo.make_conninfo(dbname=login.pop("database"), **login)
+
     def run(
-        self, name: str, commands: dict[str, list[str]], rows: int = ROWS, read: Path | None = None
+        self, name: str, commands: dict[str, list[str]], rows: int = ROWS, **files: Path
     ) -> None:
-        """Measure a pipe of commands; the warehouse's memory too, where one of them loads."""
+        """Measure a pipe of commands; the warehouse's memory too, where one of them loads.
+
+        `files`: `read` for the first one's input, `write` for the last one's output.
+        """
         also = self.servers if "loader" in commands else None
-        result = measure(name, rows, commands, folder=self.folder, read=read, also=also)
+        result = measure(name, rows, commands, folder=self.folder, also=also, **files)
         self.results.append(result)
         self.console.print(
             f"{name}: {result.rows_per_second:,.0f} rows/s, {result.seconds} s, "
@@ -103,25 +113,14 @@ class Bench:
         )
 
 
-def fill(postgres: dict[str, Any]) -> None:
+def fill(conninfo: str) -> None:
     """Make the 15-column table of the fact sheet "postgres_pipeline.md", section 5."""
-    with psycopg.connect(conninfo(postgres), autocommit=True) as connection:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute(CREATE)
         for start in range(1, ROWS + 1, CHUNK):
             end = min(start + CHUNK - 1, ROWS)
             connection.execute(FILL.format(start=start, end=end))  # type: ignore[arg-type]  # our own text
         connection.execute("VACUUM ANALYZE bench")
-
-
-def conninfo(postgres: dict[str, Any]) -> str:
-    """Return the settings as psycopg takes them."""
-    return psycopg.conninfo.make_conninfo(
-        host=postgres["host"],
-        port=postgres["port"],
-        user=postgres["user"],
-        password=postgres["password"],
-        dbname=postgres["database"],
-    )
 
 
 def copy_to_nowhere(bench: Bench) -> None:
@@ -132,7 +131,7 @@ def copy_to_nowhere(bench: Bench) -> None:
         "    with k.copy('COPY (SELECT * FROM bench) TO STDOUT (FORMAT binary)') as rows:\n"
         "        for _ in rows: pass\n"
     )
-    command = [sys.executable, "-c", script, conninfo(bench.postgres)]
+    command = [sys.executable, "-c", script, bench.conninfo]
     bench.run("binary COPY to nowhere (the limit)", {"psycopg": command})
 
 
@@ -184,25 +183,33 @@ def make_catalog(bench: Bench) -> Path:
 
 def dlt_connectorx(bench: Bench) -> None:
     """The fastest peer we know: connectorx reads, DuckDB is loaded in the same process."""
+    bench.run(PEERS[0], {"dlt": [*dlt_command(bench, "whole"), "replace"]})
+
+
+def increment(bench: Bench) -> None:
+    """A first load by manifest, then 1 % of the rows, against dlt's incremental merge."""
+    increments(bench, dlt_command(bench, "merge"), ROWS)
+
+
+def dlt_command(bench: Bench, name: str) -> list[str]:
+    """Return dlt's command with a database of this name, the write disposition still to come."""
     p = bench.postgres
     url = (
         f"postgresql+psycopg2://{p['user']}:{p['password']}@{p['host']}:{p['port']}/{p['database']}"
     )
-    database = bench.folder / "dlt.duckdb"
-    command = [
+    return [
         ".venv-bench-dlt/bin/python",
         str(HERE / "peers" / "dlt_load.py"),
         url,
         "bench",
-        str(database),
-        str(bench.folder / "dlt"),
+        str(bench.folder / f"dlt_{name}.duckdb"),
+        str(bench.folder / f"dlt_{name}"),
     ]
-    bench.run(PEERS[0], {"dlt": command})
 
 
 def meltanolabs_tap(bench: Bench) -> None:
     """On a tenth of the rows: it reads record by record."""
-    with psycopg.connect(conninfo(bench.postgres), autocommit=True) as connection:
+    with psycopg.connect(bench.conninfo, autocommit=True) as connection:
         connection.execute(f"CREATE TABLE part AS SELECT * FROM bench WHERE id <= {SLOW_ROWS}")  # type: ignore[arg-type]
         connection.execute("ALTER TABLE part ADD PRIMARY KEY (id)")
     config = bench.config("meltanolabs", {**bench.postgres, "filter_schemas": ["public"]})
@@ -220,7 +227,8 @@ def meltanolabs_tap(bench: Bench) -> None:
 def report(bench: Bench) -> None:
     """Print the table with ratios and write the figures as JSON."""
     limit = bench.results[0].rows_per_second
-    peer = next(r for r in bench.results if r.name == PEERS[0]).rows_per_second
+    speeds = {result.name: result.rows_per_second for result in bench.results}
+    rivals = {INCREMENT: DLT_INCREMENT, DLT_INCREMENT: DLT_INCREMENT}
     table = Table(title=f"{ROWS:,} rows, 15 columns, {platform.machine()}, {os.cpu_count()} cores")
     for heading in ("", "rows/s", "seconds", "of the limit", "times dlt", "peak MB"):
         table.add_column(heading, justify="left" if not heading else "right")
@@ -230,7 +238,7 @@ def report(bench: Bench) -> None:
             f"{result.rows_per_second:,.0f}",
             f"{result.seconds:.1f}",
             f"{result.rows_per_second / limit:.2f}",
-            f"{result.rows_per_second / peer:.2f}",
+            f"{result.rows_per_second / speeds[rivals.get(result.name, PEERS[0])]:.2f}",
             ", ".join(f"{part} {peak:.0f}" for part, peak in result.peak_megabytes.items()),
         )
     Console().print(table)
@@ -240,7 +248,14 @@ def report(bench: Bench) -> None:
 
 def main() -> None:
     """Run every measurement, one after the other, on servers of their own."""
-    steps: list[Callable[[Bench], None]] = [copy_to_nowhere, ours, dlt_connectorx, meltanolabs_tap]
+    steps: list[Callable[[Bench], None]] = [
+        copy_to_nowhere,
+        ours,
+        dlt_connectorx,
+        meltanolabs_tap,
+        increment,
+        many_tables,
+    ]
     folder = Path(tempfile.mkdtemp(prefix="tributary-bench-"))
     postgres = Postgres(folder / "postgres", settings.free_port())
     service = WarehouseService(
@@ -252,7 +267,7 @@ def main() -> None:
         with postgres.fresh_database() as database:
             bench = Bench(folder, database, service)
             bench.console.print(f"Filling a table with {ROWS:,} rows ...")
-            fill(bench.postgres)
+            fill(bench.conninfo)
             for step in steps:
                 step(bench)
             report(bench)
