@@ -60,6 +60,10 @@ class Commit:
     started_at: datetime
 
 
+class RepeatedKeysError(Exception):
+    """Keys came more than once, and only a helper table knows which row is the last."""
+
+
 @dataclass
 class Counts:
     """Rows of the stream's table that a transaction touched."""
@@ -149,15 +153,22 @@ class TableLoad:
             )  # fmt: skip
             self._forget_staged()
             return None
-        helper = self._open_helper(commit)
-        load_id = uuid4().hex
         self.constants.version = commit.version
-        with Transaction(self.session):
-            counts = self._load(commit, helper)
-            entry = self._entry(load_id, commit, counts)
-            self._write_ledger(entry)
+        helper = self._open_helper(commit)
+        try:
+            entry = self._transact(commit, helper)
+        except RepeatedKeysError:
+            helper = self.helpers.pending(self.schema, self.method, commit.version)
+            entry = self._transact(commit, helper)
         self._forget_staged()
         self._clean_up(commit)
+        return entry
+
+    def _transact(self, commit: Commit, helper: str | None) -> LedgerEntry:
+        with Transaction(self.session):
+            counts = self._load(commit, helper)
+            entry = self._entry(uuid4().hex, commit, counts)
+            self._write_ledger(entry)
         return entry
 
     def _was_published(self, commit: Commit) -> bool:
@@ -213,15 +224,13 @@ class TableLoad:
     def _replace_directly(self) -> Counts:
         deleted = self._count(self.statements.delete_all(), "replacing the rows of")
         counts = Counts(inserted=self._copy_all(self.statements.target), deleted=deleted)
-        if self.schema.keys and len(self.staged) > 1:
-            repeated = self._count(self.statements.repeated_keys(), "checking the keys of")
-            if repeated:
-                keys = ", ".join(column.name for column in self.schema.keys)
-                raise LoadError(
-                    f"Stream {self.stream} sent {repeated} keys ({keys}) in several files, and "
-                    "nothing says which row is the last. Nothing was published; correct the key "
-                    "in the tap or its catalog."
-                )
+        is_ordered = len(self.staged) == 1 and not self.staged[0].has_row_numbers
+        if (
+            self.schema.keys
+            and not is_ordered
+            and self._count(self.statements.repeated_keys(), "checking the keys of")
+        ):
+            raise RepeatedKeysError
         return counts
 
     def _mark_deleted(self, helper: str, version: int | None) -> Counts:
@@ -259,15 +268,17 @@ class TableLoad:
     def _copy_all(self, destination: str) -> int:
         """Copy every staged file; in a helper each gets a number, so that the last row wins."""
         numbered = destination != self.statements.target
+        # A snapshot that goes straight to its table may have to be copied once more.
+        purge = numbered or not self.method.is_snapshot
         rows = 0
         for file in self.staged:
-            rows += self._copy(file, destination)
+            rows += self._copy(file, destination, purge=purge)
             if numbered:
                 number = self.statements.number(destination, self.helpers.next_sequence())
                 self._count(number, "numbering the new rows of")
         return rows
 
-    def _copy(self, file: StagedFile, destination: str) -> int:
+    def _copy(self, file: StagedFile, destination: str, *, purge: bool) -> int:
         """Copy one file and make sure that every row of it arrived.
 
         Raises:
@@ -276,7 +287,8 @@ class TableLoad:
         """
         source = self.session.folder(file.folder)
         rows = self.session.execute(
-            self.statements.copy(source, destination), f"copying a file into {self.table}"
+            self.statements.copy(source, destination, purge=purge),
+            f"copying a file into {self.table}",
         )
         loaded = sum(int(row.get("ROWS_LOADED") or 0) for row in rows)
         if loaded != file.rows:
@@ -311,10 +323,7 @@ class TableLoad:
 
     @property
     def _can_replace_directly(self) -> bool:
-        # Rows of records are put in order by their numbers, which only a helper table holds.
-        unordered = not self.schema.keys or not any(file.has_row_numbers for file in self.staged)
-        is_overwrite = self.method is LoadMethod.OVERWRITE
-        return is_overwrite and self.statements.copies_directly and unordered
+        return self.method is LoadMethod.OVERWRITE and self.statements.copies_directly
 
     def _clean_up(self, commit: Commit) -> None:
         if self.method.is_snapshot and commit.publish:

@@ -38,10 +38,10 @@ class Statements:
         variant = any(column.type.kind is Kind.VARIANT for column in self.schema.columns)
         return not variant and not self.constants.columns
 
-    def copy(self, source: str, destination: str) -> str:
+    def copy(self, source: str, destination: str, *, purge: bool) -> str:
         return (
             f"COPY INTO {destination} FROM {source} FILE_FORMAT = {PARQUET} "
-            "MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE PURGE = TRUE"
+            f"MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE{' PURGE = TRUE' if purge else ''}"
         )
 
     def insert(self, helper: str) -> str:

@@ -180,14 +180,19 @@ def test_rows_read_again_replace_those_of_the_run_before(warehouse: Warehouse, l
 def test_a_key_in_two_files_of_a_big_snapshot(
     warehouse: Warehouse, load: Load, tmp_path: Path
 ) -> None:
-    """Copied straight into the table nothing tells their order: refused, not guessed."""
+    """Copied straight into the table nothing tells their order: it is done again, in order."""
     load(snapshot(1, {"id": 1, "name": "old"}), load_method="overwrite")
-    files = [batch(tmp_path, 2, id=[1], name=["a"]), batch(tmp_path, 2, id=[1], name=["b"])]
+    files = [
+        batch(tmp_path, 2, id=[1, 2], name=["a", "x"]),
+        batch(tmp_path, 2, id=[1], name=["b"]),
+    ]
 
-    with pytest.raises(LoadError, match=r"1 keys \(ID\) in several files"):
-        load([schema(), activate(2), *files, activate(2)], load_method="overwrite")
+    load([schema(), activate(2), *files, activate(2)], load_method="overwrite")
 
-    assert table(warehouse) == [(1, "old")]
+    assert table(warehouse) == [(1, "b"), (2, "x")]
+    assert warehouse.query(
+        f'SELECT ROWS_READ, INSERTED, DELETED FROM "{warehouse.schema}"._LOADS WHERE VERSION = 2'
+    ) == [{"ROWS_READ": 3, "INSERTED": 2, "DELETED": 1}]
 
 
 @pytest.mark.parametrize("name", ["_loads", "_rejected", "_staging_items", "_pending_1_items"])

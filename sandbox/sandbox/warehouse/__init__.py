@@ -10,7 +10,7 @@ Departures from Snowflake that remain:
   see it, and its name must be free. Temporary stages likewise.
 - A statement that fails inside a transaction ends the transaction: every later statement, COMMIT
   included, fails until ROLLBACK. Snowflake would keep what went before.
-- PURGE deletes files when COPY runs, so a rollback does not bring them back.
+- PURGE deletes files when COPY runs, so a rollback does not bring them back; it does so when FALSE.
 - COPY of a text column into a VARIANT column parses the text; Snowflake stores it as a string.
 - TIMESTAMP_TZ keeps the instant, not the offset; all times have microseconds, not nanoseconds.
 - PRIMARY KEY, UNIQUE and FOREIGN KEY are accepted and forgotten: SHOW PRIMARY KEYS is empty, and
