@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from uuid import uuid4
 
@@ -376,6 +378,8 @@ class TargetSnowflake(Target):
         except ConfigValidationError as error:
             _exit_with(cls, LoadError(_config_problems(cls, error)))
         target._stop.install()
+        # It takes a second, in which the tap has nothing to send yet.
+        threading.Thread(target=import_module, args=["snowflake.connector"]).start()
         try:
             target.listen(file_input)
         except (LoadError, RecordsWithoutSchemaException) as error:
