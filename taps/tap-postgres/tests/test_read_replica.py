@@ -80,7 +80,8 @@ def test_a_replica_that_is_too_far_behind_is_not_read(
 ) -> None:
     postgres_replica.pause()
     execute(postgres_replica, FILL.format(21, 30))
-    replica.query("SELECT pg_sleep(1.1)")
+    lags = "SELECT now() - pg_last_xact_replay_timestamp() > interval '1 second'"
+    assert wait_until(lambda: replica.query(lags) == [(True,)], lambda: True)
 
     with pytest.raises(TapError, match=r"lags \d+ seconds behind, more than max_replica_lag_sec"):
         sync(replica, lane, max_replica_lag_seconds=1)
