@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 from typing_extensions import override
 
-from tapsupport.errors import TapError
+from tapsupport.errors import ReaderGoneError, TapError
 from tapsupport.messages import BlockWriter
 
 if TYPE_CHECKING:
@@ -90,6 +92,9 @@ class ManneredTap(Tap):
             if not issubclass(kind, TapError):
                 with_traceback(kind, error, trace)
                 return
+            if issubclass(kind, ReaderGoneError):
+                # Else the last flush of what is buffered fails too, and changes the exit code.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             cls.logger.error("%s", error)
             cls.logger.log(logging.DEBUG, "Where it was raised:", exc_info=(kind, error, trace))
 

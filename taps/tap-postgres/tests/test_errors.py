@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from contextlib import contextmanager
@@ -203,8 +204,9 @@ def test_sigterm_reaches_a_query_that_waits(logins: Source, lane: str) -> None:
 
 def test_a_reader_that_goes_away(logins: Source) -> None:
     """The tap ends with a sentence when nobody reads what it writes."""
+    buffered = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     process = subprocess.Popen(
-        logins.command("records"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        logins.command("records"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=buffered
     )
     assert process.stdout
     assert process.stderr
