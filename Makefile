@@ -2,17 +2,17 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-MEMBERS := libs/tapsupport taps/tap-postgres loaders/target-snowflake sandbox
+MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml taps/*/pyproject.toml loaders/*/pyproject.toml)) sandbox
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)-uv/bin/uv)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export Q
 export UV_SYSTEM_CERTS ?= true
 export MELTANO_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: help install run sql backfill change test lint bench lock clean
+.PHONY: help install run sql backfill change test lint bench bench-kills lock clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 install: $(VENV)/.installed ## Install everything from the lock file.
 
@@ -49,10 +49,13 @@ $(VENV)-interop/.installed: tests/interop/requirements.lock | install
 lint: install ## Check style, types and the lock file.
 	ruff format --check .
 	ruff check .
-	mypy
+	mypy $(addprefix -p ,sandbox snowflake_loader tapsupport $(subst -,_,$(notdir $(wildcard taps/*))))
 
 bench: install $(VENV)-bench-dlt/.installed $(VENV)-bench-meltanolabs/.installed ## Measure against peers; see bench/README.md.
 	python bench/run.py
+
+bench-kills: install ## Kill a full sync again and again and compare; BENCH_ROWS=10000000.
+	python bench/kills.py
 
 $(VENV)-bench-%/.installed: bench/peers/requirements-%.lock | install
 	$(UV) venv --quiet --allow-existing --python python3 $(@D)

@@ -5,7 +5,7 @@ cd "$(dirname "$0")"
 uv=$(command -v uv || echo .venv-uv/bin/uv)
 common=(--quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate)
 members=()
-for name in tapsupport tap-postgres tributary-target-snowflake tributary-sandbox; do
+for name in $(sed -n 's/^name = "\(.*\)"/\1/p' {libs,taps,loaders}/*/pyproject.toml sandbox/pyproject.toml); do
   members+=(--no-emit-package "$name")
 done
 "$uv" pip compile "${common[@]}" "${members[@]}" --group dev pyproject.toml \

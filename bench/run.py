@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,13 @@ class Bench:
             f"{result.peak_megabytes} MB"
         )
 
+    def keep_medians(self, *names: str) -> None:
+        """Of several results with one name, keep the one in the middle."""
+        for name in names:
+            found = sorted((r for r in self.results if r.name == name), key=attrgetter("seconds"))
+            middle = found[len(found) // 2]
+            self.results = [r for r in self.results if r.name != name or r is middle]
+
     def config(self, name: str, values: dict[str, Any]) -> str:
         path = self.folder / f"{name}.json"
         path.write_text(json.dumps(values))
@@ -119,7 +127,7 @@ def fill(conninfo: str) -> None:
         connection.execute(CREATE)
         for start in range(1, ROWS + 1, CHUNK):
             end = min(start + CHUNK - 1, ROWS)
-            connection.execute(FILL.format(start=start, end=end))  # type: ignore[arg-type]  # our own text
+            connection.execute(FILL.format(start=start, end=end))  # our own text
         connection.execute("VACUUM ANALYZE bench")
 
 
@@ -210,7 +218,7 @@ def dlt_command(bench: Bench, name: str) -> list[str]:
 def meltanolabs_tap(bench: Bench) -> None:
     """On a tenth of the rows: it reads record by record."""
     with psycopg.connect(bench.conninfo, autocommit=True) as connection:
-        connection.execute(f"CREATE TABLE part AS SELECT * FROM bench WHERE id <= {SLOW_ROWS}")  # type: ignore[arg-type]
+        connection.execute(f"CREATE TABLE part AS SELECT * FROM bench WHERE id <= {SLOW_ROWS}")
         connection.execute("ALTER TABLE part ADD PRIMARY KEY (id)")
     config = bench.config("meltanolabs", {**bench.postgres, "filter_schemas": ["public"]})
     tap = ".venv-bench-meltanolabs/bin/tap-postgres"

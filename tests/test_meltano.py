@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.settings import free_port
+from sandbox.settings import HOST, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,18 +22,24 @@ Command = "Callable[..., subprocess.CompletedProcess[str]]"
 
 
 @pytest.fixture(scope="module")
-def command(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+def folder() -> Iterator[Path]:
+    """Not under pytest's own folder, to which another run of pytest may close Postgres the way."""
+    with tempfile.TemporaryDirectory(prefix="meltano-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def command(folder: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
     """Run a command of the project with its own sandbox, state and ports."""
-    folder = tmp_path_factory.mktemp("meltano")
-    ports = {"warehouse": str(free_port()), "postgres": str(free_port())}
+    ports = {name: str(free_port()) for name in ("warehouse", "postgres", "vendors")}
     environment = os.environ | {
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "TRIBUTARY_SANDBOX_DIR": str(folder / "sandbox"),
         "TRIBUTARY_SANDBOX_ROWS": "400",
         "TRIBUTARY_WAREHOUSE_PORT": ports["warehouse"],
         "TRIBUTARY_POSTGRES_PORT": ports["postgres"],
+        "TRIBUTARY_VENDORS_PORT": ports["vendors"],
+        "VENDORS_URL": f"http://{HOST}:{ports['vendors']}",
         "TARGET_SNOWFLAKE_PORT": ports["warehouse"],
         "PG_PORT": ports["postgres"],
         "MELTANO_SYS_DIR_ROOT": str(folder / "meltano"),

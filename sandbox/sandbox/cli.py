@@ -21,7 +21,7 @@ cli = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console()
 errors = Console(stderr=True)
 
-Only = Annotated[str | None, typer.Option(help="One service: warehouse or postgres.")]
+Only = Annotated[str | None, typer.Option(help="One service: warehouse, postgres or vendors.")]
 
 
 def app() -> None:

@@ -115,6 +115,7 @@ def _environment(job: Job, settings: Settings) -> dict[str, str]:
     return os.environ | {
         "TARGET_SNOWFLAKE_PORT": str(settings.warehouse_port),
         "PG_PORT": str(settings.postgres_port),
+        "VENDORS_URL": f"http://{HOST}:{settings.vendors_port}",
         "TARGET_SNOWFLAKE_RUN_ID": job.run_id,
         "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
     }

@@ -1,6 +1,6 @@
 """The table of services: what `sandbox up`, `down` and `status` go through.
 
-A new vendor is a module of its own plus a line in `all_services`.
+A new vendor needs no line here: all of them are one service (see `sandbox.vendors.registry`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sandbox import seed, settings
+from sandbox.http_service import HttpService
 from sandbox.postgres import Postgres
 from sandbox.process import require_free_port
 from sandbox.warehouse_service import WarehouseService
@@ -85,6 +86,20 @@ def all_services(config: settings.Settings) -> list[Service]:
             f" {', '.join(settings.POSTGRES_DATABASES)}",
             postgres,
             prepare=lambda: seed_missing(postgres, config.rows),
+        ),
+        Service(
+            "vendors",
+            config.vendors_port,
+            settings.VENDORS_PORT_VARIABLE,
+            "each under its own path; their logins are in .env",
+            HttpService(
+                "vendors",
+                config,
+                folder=config.vendors_folder,
+                port=config.vendors_port,
+                port_variable=settings.VENDORS_PORT_VARIABLE,
+            ),
+            prepare=lambda: None,
         ),
     ]
 

@@ -32,6 +32,7 @@ WAREHOUSE_PORT_VARIABLE = "TRIBUTARY_WAREHOUSE_PORT"
 WAREHOUSE_MEMORY_VARIABLE = "TRIBUTARY_WAREHOUSE_MEMORY"
 WAREHOUSE_IDLE_VARIABLE = "TRIBUTARY_WAREHOUSE_IDLE_TRANSACTION_SECONDS"
 POSTGRES_PORT_VARIABLE = "TRIBUTARY_POSTGRES_PORT"
+VENDORS_PORT_VARIABLE = "TRIBUTARY_VENDORS_PORT"
 
 
 class SandboxError(Exception):
@@ -46,6 +47,7 @@ class Settings:
         folder: Everything the sandbox writes; safe to delete while it is down.
         warehouse_port: TCP port of the warehouse.
         postgres_port: TCP port of PostgreSQL.
+        vendors_port: TCP port of the vendors.
         warehouse_memory: DuckDB's memory limit, in its own notation (`400MB`).
         idle_transaction_seconds: After this long without a statement, a session with an open
             transaction is rolled back and closed.
@@ -55,6 +57,7 @@ class Settings:
     folder: Path
     warehouse_port: int = 8084
     postgres_port: int = 15432
+    vendors_port: int = 8085
     warehouse_memory: str = "400MB"
     idle_transaction_seconds: float = 10.0
     rows: int = 20_000
@@ -67,6 +70,10 @@ class Settings:
     def postgres_folder(self) -> Path:
         return self.folder / "postgres"
 
+    @property
+    def vendors_folder(self) -> Path:
+        return self.folder / "vendors"
+
     def environment(self) -> dict[str, str]:
         """The process environment that makes a child process read these same settings."""
         return {
@@ -77,6 +84,7 @@ class Settings:
             WAREHOUSE_MEMORY_VARIABLE: self.warehouse_memory,
             WAREHOUSE_IDLE_VARIABLE: str(self.idle_transaction_seconds),
             POSTGRES_PORT_VARIABLE: str(self.postgres_port),
+            VENDORS_PORT_VARIABLE: str(self.vendors_port),
         }
 
 
@@ -91,6 +99,7 @@ def load() -> Settings:
         folder=Path(folder).absolute() if folder else project_root() / ".sandbox",
         warehouse_port=int(_number(WAREHOUSE_PORT_VARIABLE, 8084)),
         postgres_port=int(_number(POSTGRES_PORT_VARIABLE, 15432)),
+        vendors_port=int(_number(VENDORS_PORT_VARIABLE, 8085)),
         warehouse_memory=os.environ.get(WAREHOUSE_MEMORY_VARIABLE, "400MB"),
         idle_transaction_seconds=_number(WAREHOUSE_IDLE_VARIABLE, 10),
         rows=int(_number(ROWS_VARIABLE, 20_000)),

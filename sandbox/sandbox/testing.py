@@ -20,6 +20,7 @@ from snowflake.connector import DictCursor
 from sandbox import settings
 from sandbox.pooler import Pooler
 from sandbox.postgres import Connection, Postgres
+from sandbox.process import wait_until
 from sandbox.replica import ReplicatedDatabase, Standby
 from sandbox.tls_proxy import TlsProxy
 from sandbox.warehouse_service import WarehouseService
@@ -62,6 +63,17 @@ class Warehouse:
         parsed = [json.loads(line) for line in lines]
         return [p for p in parsed if p["schema"] == self.schema or self.schema in p["sql"].upper()]
 
+    def wait_until_idle(self) -> None:
+        """Wait for what a killed client's session still does, or until it is rolled back.
+
+        Snowflake would let the next one wait for its lock; the stand-in refuses it at once.
+        """
+        assert wait_until(lambda: self._working() == 0, lambda: True)  # noqa: S101 - for tests
+
+    def _working(self) -> int:
+        with urllib.request.urlopen(f"{self.service.url}/sandbox/health") as answer:  # noqa: S310 - ours
+            return int(json.load(answer)["working"])
+
     def fault(self, **request: str | int) -> None:
         """Ask for a fault: `cut_before="COPY"`, `cut_after="COMMIT"`, `fail="MERGE", errno=625`."""
         self._faults("POST", request)
@@ -75,6 +87,14 @@ class Warehouse:
                 f"{self.service.url}/sandbox/faults", json.dumps(body).encode(), method=method
             )
         ).close()
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that code in this process wanted to sleep; nobody actually sleeps."""
+    naps: list[float] = []
+    monkeypatch.setattr("time.sleep", naps.append)
+    return naps
 
 
 def sleepers(connection: Connection) -> int:

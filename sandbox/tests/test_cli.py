@@ -6,7 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -16,7 +18,6 @@ from sandbox import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 class Sandbox:
@@ -28,6 +29,7 @@ class Sandbox:
             folder=folder / "state",
             warehouse_port=settings.free_port(),
             postgres_port=settings.free_port(),
+            vendors_port=settings.free_port(),
             rows=100,
         )
 
@@ -55,10 +57,12 @@ class Sandbox:
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
-    command = Sandbox(tmp_path)
-    yield command
-    command.run("down")
+def sandbox() -> Iterator[Sandbox]:
+    """Not under pytest's own folder, to which another run of pytest may close Postgres the way."""
+    with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
+        command = Sandbox(Path(folder))
+        yield command
+        command.run("down")
 
 
 def test_a_day_with_the_sandbox(sandbox: Sandbox) -> None:
@@ -89,6 +93,7 @@ def test_a_day_with_the_sandbox(sandbox: Sandbox) -> None:
     [
         ("warehouse", settings.WAREHOUSE_PORT_VARIABLE),
         ("postgres", settings.POSTGRES_PORT_VARIABLE),
+        ("vendors", settings.VENDORS_PORT_VARIABLE),
     ],
 )
 def test_a_taken_port_is_named_with_its_variable(

@@ -197,6 +197,8 @@ class TableLoad:
 
     def _upsert(self, helper: str) -> Counts:
         self._copy_all(helper)
+        if not self._is_one_file_of_unique_keys:
+            self._keep_last_rows(helper)
         counts = Counts()
         counts.inserted, counts.updated = self._merge(self.statements.merge(helper))
         self._count(self.statements.empty(helper), "emptying the staging table of")
@@ -218,20 +220,31 @@ class TableLoad:
         else:
             delete = self.statements.delete_all()
         counts.deleted = self._count(delete, "replacing the rows of")
-        counts.inserted = self._count(self.statements.insert_last(helper), "inserting into")
+        self._keep_last_rows(helper)
+        counts.inserted = self._count(self.statements.insert(helper), "inserting into")
         return counts
 
     def _replace_directly(self) -> Counts:
         deleted = self._count(self.statements.delete_all(), "replacing the rows of")
         counts = Counts(inserted=self._copy_all(self.statements.target), deleted=deleted)
-        is_ordered = len(self.staged) == 1 and not self.staged[0].has_row_numbers
-        if (
-            self.schema.keys
-            and not is_ordered
-            and self._count(self.statements.repeated_keys(), "checking the keys of")
-        ):
+        if not self._is_one_file_of_unique_keys and self._has_repeated_keys(self.statements.target):
             raise RepeatedKeysError
         return counts
+
+    @property
+    def _is_one_file_of_unique_keys(self) -> bool:
+        """A Parquet file of the tap's was looked over before it was uploaded."""
+        return len(self.staged) == 1 and not self.staged[0].has_row_numbers
+
+    def _has_repeated_keys(self, table: str) -> bool:
+        if not self.schema.keys:
+            return False
+        return self._count(self.statements.repeated_keys(table), "checking the keys of") > 0
+
+    def _keep_last_rows(self, helper: str) -> None:
+        if self._has_repeated_keys(helper):
+            statement = self.statements.delete_superseded(helper)
+            self._count(statement, "dropping superseded rows of")
 
     def _mark_deleted(self, helper: str, version: int | None) -> Counts:
         statements = deletions.Deletions(

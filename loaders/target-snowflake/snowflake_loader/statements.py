@@ -48,15 +48,8 @@ class Statements:
         """Every row of the helper into the target."""
         return f"INSERT INTO {self.target} ({self._names()}) SELECT {self._values()} FROM {helper}"
 
-    def insert_last(self, helper: str) -> str:
-        """Rows of the helper into the target, the last one of each key.
-
-        A range that was read again after a crash stands in the helper twice.
-        """
-        return f"{self.insert(helper)}{self._last()}"
-
     def merge(self, helper: str) -> str:
-        """The last row of each key in the helper, merged into the target."""
+        """The helper's rows, one of each key, merged into the target."""
         keys = [quote(column.name) for column in self.schema.keys]
         names = self._all_names()
         on = " AND ".join(f"TARGET.{key} = SOURCE.{key}" for key in keys)
@@ -69,7 +62,7 @@ class Statements:
         values = ", ".join(f"SOURCE.{name}" for name in names)
         return (
             f"MERGE INTO {self.target} AS TARGET USING "
-            f"(SELECT {self._values()} FROM {helper}{self._last()}) AS SOURCE ON {on}{matched} "
+            f"(SELECT {self._values()} FROM {helper}) AS SOURCE ON {on}{matched} "
             f"WHEN NOT MATCHED THEN INSERT ({self._names()}) VALUES ({values})"
         )
 
@@ -77,12 +70,27 @@ class Statements:
         """Give the rows of the file that was copied last its number."""
         return f"UPDATE {helper} SET {quote(SEQUENCE)} = {sequence} WHERE {quote(SEQUENCE)} IS NULL"
 
-    def repeated_keys(self) -> str:
-        """How many keys stand in the target more than once."""
-        keys = ", ".join(quote(column.name) for column in self.schema.keys)
+    def repeated_keys(self, table: str) -> str:
+        """How many keys stand in the target, or in the helper, more than once."""
+        return f"SELECT COUNT(*) AS N FROM ({self._repeated(table)})"
+
+    def delete_superseded(self, helper: str) -> str:
+        """All rows of a key in the helper but the last; a range may be read again after a crash.
+
+        A window over the repeated keys alone: over every row it is the dearest step of a load.
+        """
+        keys = [quote(column.name) for column in self.schema.keys]
+        own = {name: quote(f"_LOADER_OLD_{place}") for place, name in enumerate(keys)}
+        own[quote(SEQUENCE)] = quote("_LOADER_OLD_SEQUENCE")
+        row, old_row = quote(ROW_NUMBER), quote("_LOADER_OLD_ROW_NUMBER")
+        renamed = ", ".join(f"{name} AS {old}" for name, old in {**own, row: old_row}.items())
+        same = " AND ".join(f"{name} = OLD.{old}" for name, old in own.items())
+        order = ", ".join(f"{name} DESC NULLS LAST" for name in self._order)
         return (
-            f"SELECT COUNT(*) AS N FROM (SELECT {keys} FROM {self.target} GROUP BY {keys} "
-            "HAVING COUNT(*) > 1)"
+            f"DELETE FROM {helper} USING (SELECT {renamed} FROM {helper} "
+            f"WHERE ({', '.join(keys)}) IN ({self._repeated(helper)}) "
+            f"QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join(keys)} ORDER BY {order}) > 1) "
+            f"AS OLD WHERE {same} AND {row} IS NOT DISTINCT FROM OLD.{old_row}"
         )
 
     def empty(self, helper: str) -> str:
@@ -101,14 +109,9 @@ class Statements:
     def slices(self, helper: str) -> str:
         return f"SELECT DISTINCT {self.slice_column} AS SLICE FROM {helper} ORDER BY 1"
 
-    def _last(self) -> str:
-        if not self.schema.keys:
-            return ""
+    def _repeated(self, table: str) -> str:
         keys = ", ".join(quote(column.name) for column in self.schema.keys)
-        return (
-            f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} "
-            f"ORDER BY {', '.join(f'{name} DESC NULLS LAST' for name in self._order)}) = 1"
-        )
+        return f"SELECT {keys} FROM {table} GROUP BY {keys} HAVING COUNT(*) > 1"
 
     @property
     def _order(self) -> list[str]:

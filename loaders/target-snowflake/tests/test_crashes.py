@@ -53,7 +53,9 @@ def rows_of(name: str) -> list[dict[str, Any]]:
     return [{"id": key, "name": value} for key, value in source(name).items()]
 
 
-def send_and_kill(process: subprocess.Popen[str], messages: Messages, after: float) -> None:
+def send_and_kill(
+    process: subprocess.Popen[str], messages: Messages, after: float, warehouse: Warehouse
+) -> None:
     """Send everything, and kill the process so many seconds after its start."""
     assert process.stdin
     deadline = time.monotonic() + after
@@ -65,6 +67,7 @@ def send_and_kill(process: subprocess.Popen[str], messages: Messages, after: flo
     wait_until(lambda: time.monotonic() >= deadline, lambda: process.poll() is None)
     process.kill()
     process.wait()
+    warehouse.wait_until_idle()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -75,7 +78,7 @@ def test_a_killed_overwrite_leaves_one_table_whole(
     load(snapshot(1, *rows_of("old")), load_method="overwrite")
 
     process = start(warehouse, tmp_path, load_method="overwrite", commit_seconds=0)
-    send_and_kill(process, snapshot(2, *rows_of("new")), moment)
+    send_and_kill(process, snapshot(2, *rows_of("new")), moment, warehouse)
 
     assert names(warehouse) in (source("old"), source("new"))
     load(snapshot(3, *rows_of("new")), load_method="overwrite")
@@ -90,7 +93,7 @@ def test_a_killed_upsert_equals_the_source_after_a_second_run(
     load([schema(), *(record(**row) for row in rows_of("old"))])
     changed = [schema(), *(record(**row) for row in rows_of("new"))]
 
-    send_and_kill(start(warehouse, tmp_path, commit_seconds=0), changed, moment)
+    send_and_kill(start(warehouse, tmp_path, commit_seconds=0), changed, moment, warehouse)
     load(changed)
 
     assert names(warehouse) == source("new")

@@ -195,6 +195,19 @@ def test_a_key_in_two_files_of_a_big_snapshot(
     ) == [{"ROWS_READ": 3, "INSERTED": 2, "DELETED": 1}]
 
 
+def test_a_key_that_left_its_slice_within_a_snapshot(warehouse: Warehouse, load: Load) -> None:
+    """Both slices were sent, so both are replaced, though no row of the first one is left."""
+    columns = {"id": "integer", "name": "string", "day": "integer"}
+    old = [record(version=1, id=n, name="old", day=n) for n in (1, 2, 3)]
+    new = [record(version=2, id=1, name=f"day {n}", day=n) for n in (1, 2)]
+    settings = {"load_method": "replace-slice", "slice_column": "day"}
+    load([schema(**columns), activate(1), *old, activate(1)], **settings)
+
+    load([schema(**columns), activate(2), *new, activate(2)], **settings)
+
+    assert table(warehouse) == [(1, "day 2"), (3, "old")]
+
+
 @pytest.mark.parametrize("name", ["_loads", "_rejected", "_staging_items", "_pending_1_items"])
 def test_names_the_loader_keeps_for_itself(load: Load, name: str) -> None:
     with pytest.raises(LoadError, match="a name that the loader keeps"):

@@ -163,7 +163,10 @@ class Warehouse:
         return Response()
 
     async def health(self, _request: Request) -> Response:
-        return JSONResponse({"status": "up", "sessions": len(self.sessions)})
+        working = [s for s in self.sessions.values() if s.busy or s.in_transaction]
+        return JSONResponse(
+            {"status": "up", "sessions": len(self.sessions), "working": len(working)}
+        )
 
     async def change_faults(self, request: Request) -> Response:
         if request.method == "POST":

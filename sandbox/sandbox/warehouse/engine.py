@@ -79,7 +79,7 @@ class Engine(FakeSnow):  # type: ignore[misc] # fakesnow is untyped
             "memory_limit": f"'{memory_limit}'",
             "temp_directory": f"'{spill}'",
             # Choosing a compression costs more than half of a COPY's time, and buys only disk.
-            "force_compression": "'uncompressed'",
+            "force_compression": "'zstd'",
         }.items():
             self.duck_conn.execute(f"SET GLOBAL {setting} = {value}")
 

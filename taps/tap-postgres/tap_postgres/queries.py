@@ -41,7 +41,7 @@ def describe(
 
 def has_unique_index(database: Database, base: BaseTable, key: tuple[str, ...]) -> bool:
     """Whether the table below a query lets no two rows have the same key."""
-    names = [base.columns.get(name) for name in key]
+    names = [base.column(name) for name in key]
     if None in names:
         return False
     wanted = ", ".join(sql.literal(str(name)) for name in names)

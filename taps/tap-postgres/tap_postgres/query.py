@@ -37,11 +37,21 @@ _MANY_ROWS = (exp.Unnest, exp.Explode, exp.ExplodingGenerateSeries, exp.Anonymou
 
 @dataclass(frozen=True)
 class BaseTable:
-    """The one table whose rows a query gives one to one; `columns`: output name to its column."""
+    """The one table whose rows a query gives one to one.
+
+    Attributes:
+        schema: Its schema, empty where the query names none.
+        name: Its name.
+        columns: From the query's columns to the table's; None when the query is `SELECT *`.
+    """
 
     schema: str
     name: str
-    columns: Mapping[str, str]
+    columns: Mapping[str, str] | None
+
+    def column(self, name: str) -> str | None:
+        """The table's column that a column of the query shows as it is."""
+        return name if self.columns is None else self.columns.get(name)
 
 
 class ManifestQuery:
@@ -104,11 +114,13 @@ class ManifestQuery:
         source = tree.args.get("from_") or tree.args.get("from")
         if not isinstance(tree, exp.Select) or source is None or not _is_plain(tree, source.this):
             return None
-        columns = {
+        columns: dict[str, str] | None = {
             name: _folded(cast("exp.Identifier", column.this))
             for select, name in zip(tree.selects, self.output_columns or (), strict=False)
             if name and isinstance(column := select.unalias(), exp.Column)
         }
+        if len(tree.selects) == 1 and tree.selects[0].is_star:
+            columns = None
         schema = source.this.args.get("db")
         return BaseTable(_folded(schema) if schema else "", _folded(source.this.this), columns)
 

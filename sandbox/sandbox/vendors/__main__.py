@@ -1,0 +1,15 @@
+"""`python -m sandbox.vendors`: serve every vendor until SIGTERM."""
+
+import uvicorn
+
+from sandbox.settings import HOST, load
+from sandbox.vendors.server import all_vendors
+
+uvicorn.run(
+    all_vendors(),
+    host=HOST,
+    port=load().vendors_port,
+    log_level="warning",
+    proxy_headers=False,  # it would stand between a stand-in and uvicorn's connection
+    timeout_graceful_shutdown=3,
+)

@@ -1,0 +1,10 @@
+"""Every vendor that the sandbox stands in for; a new one is its module and a line here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sandbox.vendors.vendor import Vendor
+
+VENDORS: tuple[type[Vendor], ...] = ()
