@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sandbox.vendors.zengrc import ZenGRC
+
 if TYPE_CHECKING:
     from sandbox.vendors.vendor import Vendor
 
-VENDORS: tuple[type[Vendor], ...] = ()
+VENDORS: tuple[type[Vendor], ...] = (ZenGRC,)
