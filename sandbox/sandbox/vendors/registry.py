@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sandbox.vendors.adaptive import Adaptive
 from sandbox.vendors.zengrc import ZenGRC
 
 if TYPE_CHECKING:
     from sandbox.vendors.vendor import Vendor
 
-VENDORS: tuple[type[Vendor], ...] = (ZenGRC,)
+VENDORS: tuple[type[Vendor], ...] = (Adaptive, ZenGRC)
