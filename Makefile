@@ -30,10 +30,10 @@ run: install ## Start the sandbox, run every job (or SOURCE=postgres) and show w
 sql: install ## Ask the local warehouse: a prompt, or Q="select ...".
 	@sandbox sql $${Q:+"$$Q"}
 
-backfill: install ## Read TABLE of SOURCE=postgres again: FROM= and TO= (dates), or the whole of it.
+backfill: install ## Read SOURCE= again: FROM= and TO= (dates), or the whole of it; postgres needs a TABLE=.
 	@BACKFILL_TABLE=$(TABLE) BACKFILL_FROM=$(FROM) BACKFILL_TO=$(TO) \
 	  BACKFILL_LOAD_TYPE=$(if $(FROM)$(TO),incremental,full-sync) \
-	  meltano run --state-id-suffix=$(TABLE)-$(FROM)-$(TO) tap-$(SOURCE)--backfill target-snowflake
+	  meltano run --state-id-suffix=$(subst $() ,_,$(strip $(TABLE) $(FROM) $(TO))) tap-$(SOURCE)--backfill target-snowflake
 
 change: install ## Change some rows in the sandbox's sources, to see an incremental run.
 	@sandbox change

@@ -153,7 +153,9 @@ class _Output:
     def abandon(self) -> None:
         """Remove what was not finished."""
         if self._writer is not None:
-            with suppress(OSError):  # it tries once more to write what did not fit
+            with suppress(OSError, pa.ArrowException):  # each tries once more to write the rest
+                self._writer.close()
+            with suppress(OSError):
                 self._sink.close()
             self._hidden.unlink(missing_ok=True)
 

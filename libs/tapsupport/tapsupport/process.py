@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import Tap
@@ -57,12 +57,24 @@ class ManneredTap(Tap):
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        self._read_numbers()
         try:
             errors = super()._validate_config(raise_errors=raise_errors)
         except ConfigValidationError as error:
             error.errors = self._without_secrets(error.errors)
             raise
         return self._without_secrets(errors)
+
+    def _read_numbers(self) -> None:
+        """Take text for a number: Meltano has no kind of setting for a fraction that works.
+
+        Its `decimal` fails for every value that comes from an environment variable.
+        """
+        for name, schema in self.config_jsonschema["properties"].items():
+            value = self._config.get(name)
+            if isinstance(value, str) and "number" in schema.get("type", ()):
+                with suppress(ValueError):  # what is no number, the SDK refuses
+                    self._config[name] = float(value)
 
     def _without_secrets(self, errors: list[str]) -> list[str]:
         """The SDK quotes the value that is wrong; a secret one must not reach the log."""

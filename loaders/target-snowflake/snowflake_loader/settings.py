@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -102,17 +101,11 @@ def stream_settings(config: Mapping[str, Any], stream: str, hints: Hints) -> Str
             f"Stream {stream} has load_method replace-slice but no slice_column; name the column "
             "whose values say which rows are replaced, in the setting `streams`."
         )
-    share = values["max_deleted_share"]
-    if not isinstance(share, int | float | Decimal) or not 0 <= share <= 1:
-        raise LoadError(
-            f"Stream {stream} has max_deleted_share {share}, but that must be a number from 0 to "
-            "1. Correct it."
-        )
     return StreamSettings(
         load_method=method,
         slice_column=values.get("slice_column"),
         order_column=values.get("order_column"),
-        max_deleted_share=float(share),
+        max_deleted_share=_share(values["max_deleted_share"], stream),
         publish_on=_chosen(PublishOn, values, "publish_on", stream),
         on_bad_record=_chosen(OnBadRecord, values, "on_bad_record", stream),
         all_varchar=bool(values["all_varchar"]),
@@ -140,3 +133,17 @@ def sizes(config: Mapping[str, Any]) -> Sizes:
         commit_bytes=int(config["commit_mebibytes"] * MEBIBYTE),
         commit_seconds=float(config["commit_seconds"]),
     )
+
+
+def _share(value: object, stream: str) -> float:
+    """A number, or its text: from an environment variable Meltano can hand on nothing else."""
+    try:
+        share = float(str(value))
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise LoadError(
+            f"Stream {stream} has max_deleted_share {value}, but that must be a number from 0 to "
+            "1. Correct it."
+        )
+    return share

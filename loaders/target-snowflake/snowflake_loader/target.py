@@ -57,7 +57,7 @@ STREAM_SETTINGS = (
     ),
     th.Property(
         "max_deleted_share",
-        th.NumberType,
+        th.CustomType({"type": ["number", "string", "null"]}),
         default=0.2,
         description="For `mark-deleted`: the share of a table's rows that one run may mark, 0 to "
         "1; above it the load fails.",

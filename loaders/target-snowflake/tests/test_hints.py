@@ -66,6 +66,7 @@ def test_the_tap_chooses_the_method_and_settings_for_the_stream_win(
         ({"load_method": "replace"}, "load_method replace, but that must be one of"),
         ({"dropped_columns": "name"}, "x-dropped-columns 'name'; it must be a list"),
         ({"max_deleted_share": 3}, "max_deleted_share 3, but that must be a number from 0 to 1"),
+        ({"max_deleted_share": "x"}, "max_deleted_share x, but that must be a number from 0 to 1"),
         ({"load_method": "replace-slice"}, "replace-slice but no slice_column"),
         ({"load_method": "upsert", "order_column": "at"}, "has no column AT, which `order_column`"),
         ({"load_method": "mark-deleted"}, "Load the table first"),

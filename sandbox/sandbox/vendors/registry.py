@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox.vendors.adaptive import Adaptive
+from sandbox.vendors.clari import Clari
+from sandbox.vendors.thought_industries import ThoughtIndustries
+from sandbox.vendors.zendesk import Zendesk
 from sandbox.vendors.zengrc import ZenGRC
 
 if TYPE_CHECKING:
     from sandbox.vendors.vendor import Vendor
 
-VENDORS: tuple[type[Vendor], ...] = (Adaptive, ZenGRC)
+VENDORS: tuple[type[Vendor], ...] = (Adaptive, Clari, ThoughtIndustries, Zendesk, ZenGRC)

@@ -37,7 +37,8 @@ def all_vendors() -> ASGIApp:
 @contextmanager
 def serve(vendor: ASGIApp) -> Iterator[str]:
     """Serve a vendor from a thread; yields its URL, without a slash at the end."""
-    listener = socket.socket()
+    # Named as TCP, or asyncio leaves Nagle's algorithm on, and each request takes 40 ms longer.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind((HOST, 0))
     config = uvicorn.Config(
         with_transport(vendor),

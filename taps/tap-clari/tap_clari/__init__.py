@@ -1,0 +1,1 @@
+"""Singer tap for Clari's forecast exports, by fiscal quarter."""

@@ -1,0 +1,1 @@
+"""Singer tap for Thought Industries' events and objects, by day."""

@@ -1,0 +1,1 @@
+"""The streams' JSON Schemas, one file each."""

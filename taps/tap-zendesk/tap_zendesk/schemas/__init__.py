@@ -1,0 +1,1 @@
+"""The columns of each stream, as the fact sheet lists them."""
