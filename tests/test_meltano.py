@@ -40,6 +40,7 @@ def command(folder: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[
         "TRIBUTARY_POSTGRES_PORT": ports["postgres"],
         "TRIBUTARY_VENDORS_PORT": ports["vendors"],
         "VENDORS_URL": f"http://{HOST}:{ports['vendors']}",
+        "SANDBOX_DIR": str(folder / "sandbox"),
         "TARGET_SNOWFLAKE_PORT": ports["warehouse"],
         "PG_PORT": ports["postgres"],
         "MELTANO_SYS_DIR_ROOT": str(folder / "meltano"),

@@ -116,6 +116,7 @@ def _environment(job: Job, settings: Settings) -> dict[str, str]:
         "TARGET_SNOWFLAKE_PORT": str(settings.warehouse_port),
         "PG_PORT": str(settings.postgres_port),
         "VENDORS_URL": f"http://{HOST}:{settings.vendors_port}",
+        "SANDBOX_DIR": str(settings.folder),
         "TARGET_SNOWFLAKE_RUN_ID": job.run_id,
         "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
     }

@@ -6,11 +6,21 @@ from typing import TYPE_CHECKING
 
 from sandbox.vendors.adaptive import Adaptive
 from sandbox.vendors.clari import Clari
+from sandbox.vendors.oci_reports import OCI
 from sandbox.vendors.thought_industries import ThoughtIndustries
 from sandbox.vendors.zendesk import Zendesk
 from sandbox.vendors.zengrc import ZenGRC
+from sandbox.vendors.zuora_revenue import ZuoraRevenue
 
 if TYPE_CHECKING:
     from sandbox.vendors.vendor import Vendor
 
-VENDORS: tuple[type[Vendor], ...] = (Adaptive, Clari, ThoughtIndustries, Zendesk, ZenGRC)
+VENDORS: tuple[type[Vendor], ...] = (
+    Adaptive,
+    Clari,
+    OCI,
+    ThoughtIndustries,
+    Zendesk,
+    ZenGRC,
+    ZuoraRevenue,
+)

@@ -1,0 +1,1 @@
+"""Singer tap for Oracle Cloud's cost, usage and FOCUS reports."""

@@ -1,0 +1,1 @@
+"""The columns that each stream always has, as JSON Schema."""

@@ -1,0 +1,1 @@
+"""Singer tap for Zuora Revenue's BI views."""
