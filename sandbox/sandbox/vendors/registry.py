@@ -8,6 +8,7 @@ from sandbox.vendors.adaptive import Adaptive
 from sandbox.vendors.clari import Clari
 from sandbox.vendors.oci_reports import OCI
 from sandbox.vendors.thought_industries import ThoughtIndustries
+from sandbox.vendors.xactly import Xactly
 from sandbox.vendors.zendesk import Zendesk
 from sandbox.vendors.zengrc import ZenGRC
 from sandbox.vendors.zuora_revenue import ZuoraRevenue
@@ -20,6 +21,7 @@ VENDORS: tuple[type[Vendor], ...] = (
     Clari,
     OCI,
     ThoughtIndustries,
+    Xactly,
     Zendesk,
     ZenGRC,
     ZuoraRevenue,

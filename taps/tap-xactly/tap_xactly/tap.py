@@ -1,0 +1,177 @@
+"""Settings, streams and the run of tap-xactly."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from singer_sdk import typing as th
+from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from typing_extensions import override
+
+from tap_xactly.backend import Backend, LoginRefusedError
+from tap_xactly.https import Https
+from tap_xactly.jdbc import Jdbc
+from tap_xactly.settings import SETTINGS
+from tap_xactly.streams import XactlyStream
+from tap_xactly.tables import KEYS, checked_name, read_table
+from tapsupport.errors import ReaderGoneError, TapError
+from tapsupport.pending import RunDirectory
+from tapsupport.process import ManneredTap
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from singer_sdk import Stream
+
+
+class TapXactly(ManneredTap):
+    """Singer tap for Xactly Incent, by SELECT statements over HTTPS or JDBC."""
+
+    name = "tap-xactly"
+    capabilities = [  # noqa: RUF012 - the SDK's name; stream maps would need every row in Python
+        TapCapabilities.CATALOG,
+        TapCapabilities.STATE,
+        TapCapabilities.DISCOVER,
+        TapCapabilities.ACTIVATE_VERSION,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.BATCH,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+    config_jsonschema = th.PropertiesList(*SETTINGS).to_dict()
+
+    # Streams
+
+    @override
+    def discover_streams(self) -> Sequence[Stream]:
+        self._check_settings()
+        reloads = {name.lower() for name in self.config["full_reload"]}
+        found = []
+        for name in KEYS:
+            shown = self.backend.discover(name) if self.config["discover_columns"] else {}
+            table = read_table(name, self.config, shown)
+            found.append(XactlyStream(self, table, reloads=name in reloads))
+        return found
+
+    # What streams share
+
+    @cached_property
+    def backend(self) -> Backend:
+        """The way in, for the whole run."""
+        return Jdbc(self.config) if self.config["backend"] == "jdbc" else Https(self.config)
+
+    @cached_property
+    def run_directory(self) -> RunDirectory:
+        """Where this run's batch files are."""
+        root = self.config["batch_config"]["storage"]["root"]
+        path = Path(unquote(urlsplit(root).path) if root.startswith("file://") else root)
+        return RunDirectory(path, self.name, self.config["max_pending_files"])
+
+    def write_stream_state(self, stream: Stream, progress: dict[str, Any]) -> None:
+        """Make `progress` the stream's state, and send STATE."""
+        state = stream.stream_state
+        state.clear()
+        state.update(progress)
+        self.state_writer.write_state(self.state)
+
+    # The run
+
+    @override  # type: ignore[misc]  # final there, but a stream that fails must not stop the others
+    def sync_all(self) -> None:
+        """Sync the selected streams one after the other; the session ends with the last.
+
+        Raises:
+            TapError: some streams failed; says which, and why.
+        """
+        if self.state:
+            self.state_writer.write_state(self.state)
+        selected = [stream for stream in self.streams.values() if stream.selected]
+        failures: dict[str, TapError] = {}
+        try:
+            for stream in selected:
+                self._sync(stream, failures)
+        finally:
+            self._end_session()
+        for stream in selected:
+            stream.log_sync_costs()
+        if failures:
+            raise TapError(failure_summary(failures, len(selected)))
+
+    @override  # type: ignore[misc]  # final there, but it would leave the session behind
+    def run_connection_test(self) -> bool:
+        try:
+            return super().run_connection_test()
+        finally:
+            self._end_session()
+
+    def _sync(self, stream: Stream, failures: dict[str, TapError]) -> None:
+        self.stop_if_asked()
+        try:
+            stream.sync()
+        except (LoginRefusedError, ReaderGoneError):
+            raise  # the next stream would fare no better
+        except TapError as error:
+            self.logger.error("%s", error)  # noqa: TRY400 - a sentence, and no traceback
+            failures[stream.name] = error
+
+    def _end_session(self) -> None:
+        if "backend" in self.__dict__:
+            self.backend.close()
+
+    def _check_settings(self) -> None:
+        checked_name(self.config["default_schema"], "default_schema")
+        for setting in ("full_reload", "extra_columns", "keys"):
+            unknown = [name for name in self.config[setting] if name.lower() not in KEYS]
+            if unknown:
+                raise TapError(
+                    f"The setting {setting} names {unknown[0][:60]!r}, which is no table of this "
+                    "tap. See the README for their names."
+                )
+        try:
+            ZoneInfo(self.config["time_zone"])
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise TapError(
+                "The setting time_zone is no zone of the IANA database. Set one, such as UTC."
+            ) from None
+        try:
+            dt.datetime.fromisoformat(self.config["start_date"])
+        except ValueError:
+            raise TapError(
+                "The setting start_date is no date. Write it like 2026-01-31T00:00:00Z."
+            ) from None
+        self._check_output()
+
+    def _check_output(self) -> None:
+        if self.config.get("stream_maps") or self.config.get("flattening_enabled"):
+            raise TapError(
+                "tap-xactly has no stream_maps and no flattening: rows are handled as columns. "
+                "Select columns in the catalog, or put a Singer mapper behind the tap."
+            )
+        batch_config = self.config.get("batch_config")
+        if not batch_config:
+            return
+        root = batch_config["storage"]["root"]
+        if batch_config["encoding"]["format"] != "parquet":
+            raise TapError("tap-xactly writes parquet. Set batch_config's encoding.format to it.")
+        if "://" in root and not root.startswith("file://"):
+            raise TapError(
+                f"batch_config's root is {root}, but tap-xactly writes batch files to a local "
+                "directory. Set storage.root to one."
+            )
+
+
+def failure_summary(failures: Mapping[str, TapError], streams: int) -> str:
+    """Say which streams failed, those with the same reason together."""
+    if streams == len(failures) == 1:
+        return str(next(iter(failures.values())))
+    by_reason = defaultdict(list)
+    for name, error in failures.items():
+        by_reason[str(error)].append(name)
+    reasons = [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    others = "" if streams <= len(failures) else " The others were read to their end."
+    return f"{len(failures)} of {streams} streams failed.{others} {' '.join(reasons)}"
