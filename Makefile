@@ -9,10 +9,10 @@ export Q
 export UV_SYSTEM_CERTS ?= true
 export MELTANO_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: help install run sql backfill change test lint bench bench-kills lock clean
+.PHONY: help install run sql backfill change test lint bench bench-kills bench-sources lock clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 install: $(VENV)/.installed ## Install everything from the lock file.
 
@@ -56,6 +56,13 @@ bench: install $(VENV)-bench-dlt/.installed $(VENV)-bench-meltanolabs/.installed
 
 bench-kills: install ## Kill a full sync again and again and compare; BENCH_ROWS=10000000.
 	python bench/kills.py
+
+bench-sources: install ## Measure the taps of reports and APIs against their stand-ins' own time.
+	python bench/adaptive_answers.py
+	python bench/oci_reports.py 200 100000
+	python bench/zuora_views.py
+	python bench/thought_industries_days.py
+	python bench/zendesk_limit.py 12000 5
 
 $(VENV)-bench-%/.installed: bench/peers/requirements-%.lock | install
 	$(UV) venv --quiet --allow-existing --python python3 $(@D)

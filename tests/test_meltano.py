@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.run import jobs
 from sandbox.settings import HOST, free_port
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def command(folder: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=900,
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done
@@ -70,7 +71,7 @@ def command(folder: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[
 def test_a_newcomer_sees_rows_arrive_and_then_only_what_changed(
     command: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    first = command("sandbox", "run").stdout
+    first = command("sandbox", "run", "postgres").stdout
     command("sandbox", "change")
     second = command("sandbox", "run", "postgres").stdout
 
@@ -85,6 +86,24 @@ def test_a_newcomer_sees_rows_arrive_and_then_only_what_changed(
     assert "40" in counted
     states = command("meltano", "state", "list").stdout
     assert "tap-postgres--ops-incremental-to-target-snowflake" in states
+
+
+@pytest.mark.slow
+def test_every_source_arrives(
+    command: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    shown = command("sandbox", "run").stdout
+
+    assert {job.source for job in jobs(None)} <= {
+        line.split()[0] for line in shown.splitlines() if line.split()
+    }
+
+
+def test_a_vendor_arrives_too(
+    command: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """With the settings that reach its stand-in; each tap's own tests compare its values."""
+    assert "TAP_ZENGRC.REQUESTS" in command("sandbox", "run", "zengrc").stdout
 
 
 def test_a_backfill_is_one_command(

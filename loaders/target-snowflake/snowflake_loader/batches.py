@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 GZIP_MAGIC = b"\x1f\x8b"
 ROW = "row number"  # no column of a table is called so: a folded name has no space
+KNOWN = "_loader_known"  # 0 where the order column is null, which counts as the smallest
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Requirements:
 
     not_null: frozenset[str]  # column names
     unique_keys: bool
+    order_column: str | None = None
 
 
 @dataclass
@@ -112,7 +114,7 @@ def check(
         faults = dict(_faults(parquet, columns, requirements))
         dropped = set(faults)
         if requirements.unique_keys:
-            dropped |= _superseded(parquet, columns, dropped)
+            dropped |= _superseded(parquet, columns, dropped, requirements.order_column)
         if not dropped and all(_goes_up_as_is(f, c) for f, c in columns.items()):
             return Checked(DataFile(path, parquet.metadata.num_rows))
         checked = _rewrite(parquet, columns, dropped, faults, directory.new_file())
@@ -231,20 +233,27 @@ def _is_too_long(values: pa.Array) -> pa.Array:
 
 
 def _superseded(
-    parquet: pq.ParquetFile, columns: dict[pa.Field, Column], faulty: set[int]
+    parquet: pq.ParquetFile, columns: dict[pa.Field, Column], faulty: set[int], order: str | None
 ) -> set[int]:
-    """Return the rows whose key comes again further down in the file."""
+    """Return the rows whose key comes again, with a value of `order` that is no smaller.
+
+    Without an order, or between equals, the row further down in the file counts.
+    """
     keys = [found.name for found, column in columns.items() if column.is_key]
-    table = parquet.read(columns=keys)
-    if len(keys) == 1 and _is_ascending(table.column(0).combine_chunks()):
+    orders = [found.name for found, column in columns.items() if column.name == order]
+    table = parquet.read(columns=keys + orders)
+    if len(keys) == 1 and _is_ascending(table.column(keys[0]).combine_chunks()):
         return set()
     table = table.append_column(ROW, pa.arange(0, table.num_rows))
     if faulty:
         table = table.take([row for row in range(table.num_rows) if row not in faulty])
-    last = table.group_by(keys, use_threads=False).aggregate([(ROW, "max")])
+    for name in orders:
+        table = table.append_column(KNOWN, pc.cast(pc.is_valid(table[name]), pa.int8()))
+        table = table.sort_by([(column, "ascending") for column in (KNOWN, name, ROW)])
+    last = table.group_by(keys, use_threads=False).aggregate([(ROW, "last")])
     if last.num_rows == table.num_rows:
         return set()
-    return set(table[ROW].to_pylist()) - set(last[f"{ROW}_max"].to_pylist())
+    return set(table[ROW].to_pylist()) - set(last[f"{ROW}_last"].to_pylist())
 
 
 def _is_ascending(values: pa.Array) -> bool:

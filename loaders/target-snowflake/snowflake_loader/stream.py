@@ -317,7 +317,8 @@ class Stream:
         if self._method is LoadMethod.REPLACE_SLICE:
             names.add(fold(str(self._settings.slice_column)))
         keyed = bool(self._schema.keys) and self._method is not LoadMethod.APPEND_ONLY
-        return Requirements(frozenset(names), unique_keys=keyed)
+        order = self._settings.order_column
+        return Requirements(frozenset(names), keyed, fold(order) if order else None)
 
     def _check_slices(self, table: pa.Table, faults: dict[int, str]) -> None:
         if self._method is not LoadMethod.REPLACE_SLICE:

@@ -195,6 +195,24 @@ def test_a_key_in_two_files_of_a_big_snapshot(
     ) == [{"ROWS_READ": 3, "INSERTED": 2, "DELETED": 1}]
 
 
+def test_within_a_file_the_order_column_counts_too(
+    warehouse: Warehouse, load: Load, tmp_path: Path
+) -> None:
+    """The newest row of a key wins wherever it stands; no value is older than any."""
+    file = batch(
+        tmp_path,
+        None,
+        id=[1, 1, 1, 2, 2, 3],
+        name=["newest", "old", "null", "null", "some", "only"],
+        day=pa.array([3, 2, None, None, 1, None]),
+    )
+    columns = {"id": "integer", "name": "string", "day": "integer"}
+
+    load([schema(**columns), file], order_column="day")
+
+    assert table(warehouse) == [(1, "newest"), (2, "some"), (3, "only")]
+
+
 def test_a_key_that_left_its_slice_within_a_snapshot(warehouse: Warehouse, load: Load) -> None:
     """Both slices were sent, so both are replaced, though no row of the first one is left."""
     columns = {"id": "integer", "name": "string", "day": "integer"}

@@ -47,7 +47,7 @@ class Zendesk(Vendor):
 
     name = "zendesk"
 
-    def __init__(self, size: int = 200, per_minute: int = 2500, exports: int = 30) -> None:
+    def __init__(self, size: int = 50, per_minute: int = 2500, exports: int = 30) -> None:
         super().__init__(size)
         self.now: Callable[[], float] = time.time
         self.before_export: Callable[[], None] = lambda: None

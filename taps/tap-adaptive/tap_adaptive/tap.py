@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from singer_sdk import typing as th
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
@@ -18,9 +16,8 @@ from tap_adaptive.reports import Data, Processed, Reports
 from tap_adaptive.sheets import ModeledSheetRows, ModeledSheets, SheetDefinitions, Sheets
 from tap_adaptive.streams import STREAMS
 from tap_adaptive.versions import Versions, default_version
+from tapsupport.arrow_tap import ArrowTap
 from tapsupport.errors import TapError
-from tapsupport.pending import RunDirectory
-from tapsupport.process import ManneredTap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +34,7 @@ ALL = (
 NEED_ACCOUNTS = ("data", "reports", "processed")
 
 
-class TapAdaptive(ManneredTap):
+class TapAdaptive(ArrowTap):
     """Singer tap for Workday Adaptive Planning's XML API."""
 
     name = "tap-adaptive"
@@ -190,13 +187,6 @@ class TapAdaptive(ManneredTap):
     def version_name(self) -> str:
         """The version of the streams that read one version only."""
         return str(self.config.get("version_name") or default_version(self.client))
-
-    @cached_property
-    def run_directory(self) -> RunDirectory:
-        """Where this run's batch files are."""
-        root = self.config["batch_config"]["storage"]["root"]
-        path = Path(unquote(urlsplit(root).path) if root.startswith("file://") else root)
-        return RunDirectory(path, self.name, self.config["max_pending_files"])
 
     def new_version(self) -> int:
         """The time in milliseconds, but no number twice: the loader tells snapshots by it."""

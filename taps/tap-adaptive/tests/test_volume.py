@@ -1,25 +1,21 @@
-"""How fast an answer is read, and that memory does not grow with their number or length."""
+"""Memory does not grow with the number or length of answers."""
 
 from __future__ import annotations
 
 import json
-import os
+import re
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lxml import etree
-
+from sandbox.process import wait_until
 from sandbox.vendors.adaptive import csv_answer, success
-from sandbox.vendors.adaptive_data import accounts, n
+from sandbox.vendors.adaptive_data import n
 from tap_adaptive.answer import Answer, AnswerWriter
-from tap_adaptive.cells import Cells
-from tap_adaptive.csv_output import CsvOutput
-from tap_adaptive.report_request import ReportRequest
 from tap_adaptive.rows import read_rows
-from tap_adaptive.streams import Accounts, Dimensions, Levels
+from tap_adaptive.streams import Dimensions, Levels
 
 if TYPE_CHECKING:
     from conftest import Source
@@ -49,33 +45,13 @@ def receive(document: bytes, folder: Path) -> Answer:
     return answer
 
 
-def test_cells_are_read_at_20_megabytes_a_second(tmp_path: Path) -> None:
-    """XML, CSV and the way from wide to long, in seconds of one core, all three together."""
-    document = wide_answer(4 * ROWS)
-    request = ReportRequest(("4000",), False, (), False, (), None, None, 0, "local")  # noqa: FBT003 - in the order of the fields
-    started = time.process_time()
-
-    output = CsvOutput(receive(document, tmp_path))
-    output.check_row_count(4 * ROWS)
-    cells = Cells(request, 1, "V")
-    found = sum(batch.num_rows for batch in cells.batches(output.header, output.batches()))
-
-    speed = len(document) / MEGABYTE / (time.process_time() - started)
-    assert found == 4 * ROWS * 24
-    assert speed > 20
-
-
-def test_trees_are_parsed_at_20_megabytes_a_second(tmp_path: Path) -> None:
-    """The fastest of three: other processes of this machine take caches away."""
-    root = accounts(12_000).xml()
-    document = success(etree.tostring(root, encoding="unicode")).encode()
-
-    def parse() -> float:
-        started = time.process_time()
-        assert sum(1 for _ in read_rows(receive(document, tmp_path), Accounts.shape)) == 12_005
-        return len(document) / MEGABYTE / (time.process_time() - started)
-
-    assert max(parse() for _ in range(3)) > 20
+def peak_kibibytes(process_id: int) -> int:
+    """What a process has used at most; wait4() would count its parent's memory at the fork too."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        status = Path(f"/proc/{process_id}/status").read_text()
+        if found := re.search(r"VmHWM:\s+(\d+) kB", status):
+            return int(found[1])
+    return 0
 
 
 def test_a_tree_of_any_size_is_never_whole_in_memory(tmp_path: Path) -> None:
@@ -121,9 +97,15 @@ def test_40_versions_of_24_months_and_2000_rows_stay_below_300_megabytes(
         stdout=(tmp_path / "out").open("wb"), stderr=(tmp_path / "log").open("wb"),
     )  # fmt: skip
 
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    peak = 0
 
+    def has_ended() -> bool:
+        nonlocal peak
+        if process.poll() is None:
+            peak = max(peak, peak_kibibytes(process.pid))
+        return process.returncode is not None
+
+    assert wait_until(has_ended, lambda: True, 120)
     assert process.returncode == 0, (tmp_path / "log").read_text()[-2000:]
     processed = [
         json.loads(line)["record"]["rows"]
@@ -131,4 +113,4 @@ def test_40_versions_of_24_months_and_2000_rows_stay_below_300_megabytes(
         if b'"RECORD"' in line
     ]
     assert processed == [ROWS * 24] * VERSIONS
-    assert used.ru_maxrss * 1024 < 300 * MEGABYTE, used.ru_maxrss
+    assert 0 < peak * 1024 < 300 * MEGABYTE

@@ -6,17 +6,14 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
 
 from singer_sdk import typing as th
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from typing_extensions import override
 
 from tap_oci import streams
-from tapsupport.errors import TapError
-from tapsupport.pending import RunDirectory
-from tapsupport.process import ManneredTap
+from tapsupport.arrow_tap import ArrowTap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
     from tap_oci.client import Storage
 
 
-class TapOCI(ManneredTap):
+class TapOCI(ArrowTap):
     """Singer tap for Oracle Cloud's cost, usage and FOCUS reports."""
 
     name = "tap-oci"
@@ -201,7 +198,7 @@ class TapOCI(ManneredTap):
 
     @override
     def discover_streams(self) -> Sequence[Stream]:
-        self._refuse_unsupported_settings()
+        self.refuse_unsupported_settings()
         return [
             streams.CostReports(self),
             streams.UsageReports(self),
@@ -222,42 +219,15 @@ class TapOCI(ManneredTap):
         """The threads that read files side by side."""
         return ThreadPoolExecutor(self.config["max_parallel_files"], thread_name_prefix="report")
 
-    @cached_property
-    def run_directory(self) -> RunDirectory:
-        """Where this run's batch files are, or wait to become records."""
-        batch_config = self.config.get("batch_config")
-        root = batch_config["storage"]["root"] if batch_config else self._own_folder.name
-        path = Path(unquote(urlsplit(root).path) if root.startswith("file://") else root)
-        return RunDirectory(path, self.name, self.config["max_pending_files"])
+    @property
+    @override
+    def batch_root(self) -> Path:
+        """Where files are, or wait to become records."""
+        return (
+            super().batch_root if self.config.get("batch_config") else Path(self._own_folder.name)
+        )
 
     @cached_property
     def _own_folder(self) -> tempfile.TemporaryDirectory[str]:
         """Removed with the tap."""
         return tempfile.TemporaryDirectory(prefix="tap-oci-")
-
-    def write_stream_state(self, stream: Stream, progress: dict[str, Any]) -> None:
-        """Make `progress` the stream's state, and send STATE."""
-        state = stream.stream_state
-        state.clear()
-        state.update(progress)
-        self.state_writer.write_state(self.state)
-
-    def _refuse_unsupported_settings(self) -> None:
-        if self.config.get("stream_maps") or self.config.get("flattening_enabled"):
-            raise TapError(
-                "tap-oci has no stream_maps and no flattening: rows never pass through Python. "
-                "Select columns in the catalog, or put a Singer mapper behind the tap."
-            )
-        batch_config = self.config.get("batch_config")
-        if batch_config and batch_config["encoding"]["format"] != "parquet":
-            raise TapError(
-                f"batch_config asks for {batch_config['encoding']['format']} files, but tap-oci "
-                "writes parquet. Set encoding.format to parquet, or leave batch_config out to get "
-                "RECORD messages."
-            )
-        root = batch_config["storage"]["root"] if batch_config else ""
-        if "://" in root and not root.startswith("file://"):
-            raise TapError(
-                f"batch_config's root is {root}, but tap-oci writes batch files to a local "
-                "directory. Set storage.root to one."
-            )

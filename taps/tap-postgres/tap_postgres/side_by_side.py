@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from tapsupport.errors import ReaderGoneError, TapError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from singer_sdk import Stream
 
@@ -47,15 +46,3 @@ def sync_streams(streams: Iterable[Stream], count: int, tap: ManneredTap) -> dic
     finally:
         pool.shutdown(cancel_futures=True)
     return failures
-
-
-def failure_summary(failures: Mapping[str, TapError], streams: int) -> str:
-    """Say which streams failed, those with the same reason together."""
-    if streams == len(failures) == 1:
-        return str(next(iter(failures.values())))
-    by_reason = defaultdict(list)
-    for name, error in failures.items():
-        by_reason[str(error)].append(name)
-    reasons = [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
-    others = "" if streams <= len(failures) else " The others were read to their end."
-    return f"{len(failures)} of {streams} streams failed.{others} {' '.join(reasons)}"

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import click
 from singer_sdk import typing as th
@@ -18,12 +15,12 @@ from typing_extensions import override
 from tap_postgres.catalog import read_catalog
 from tap_postgres.client import Connections, Limits, Server
 from tap_postgres.interval import readable_until
-from tap_postgres.side_by_side import failure_summary, sync_streams
+from tap_postgres.side_by_side import sync_streams
 from tap_postgres.streams import PostgresStream, TableStream
-from tapsupport.errors import TapError
+from tapsupport.arrow_tap import ArrowTap
+from tapsupport.errors import TapError, failure_summary
 from tapsupport.parquet import DEFAULT_FILE_BYTES
-from tapsupport.pending import RunDirectory
-from tapsupport.process import ManneredTap, interruptible
+from tapsupport.process import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
 ALL_PUBLIC = ["public.*"]
 
 
-class TapPostgres(ManneredTap):
+class TapPostgres(ArrowTap):
     """Singer tap for PostgreSQL: tables and views, or the queries of manifests."""
 
     name = "tap-postgres"
@@ -220,7 +217,6 @@ class TapPostgres(ManneredTap):
     ).to_dict()
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - the SDK's keywords, passed on
-        self.state_lock = threading.RLock()
         self._unreadable: dict[str, TapError] = {}
         self._clocks: dict[Server, dt.datetime] = {}
         super().__init__(**kwargs)
@@ -264,7 +260,7 @@ class TapPostgres(ManneredTap):
 
     @override
     def discover_streams(self) -> Sequence[Stream]:
-        self._refuse_unsupported_settings()
+        self.refuse_unsupported_settings()
         return [*self._manifest_streams(), *self._table_streams()]
 
     def _table_streams(self) -> Iterator[PostgresStream]:
@@ -304,13 +300,6 @@ class TapPostgres(ManneredTap):
         return ThreadPoolExecutor(self.config["max_parallel"], thread_name_prefix="range")
 
     @cached_property
-    def run_directory(self) -> RunDirectory:
-        """Where this run's batch files are."""
-        root = self.config["batch_config"]["storage"]["root"]
-        path = Path(unquote(urlsplit(root).path) if root.startswith("file://") else root)
-        return RunDirectory(path, self.name, self.config["max_pending_files"])
-
-    @cached_property
     def task_instance(self) -> str:
         """What `_task_instance` says in every row of this run."""
         started = f"{self.name} {dt.datetime.now(dt.UTC).isoformat()}"
@@ -328,14 +317,6 @@ class TapPostgres(ManneredTap):
                     limit = self.config["max_replica_lag_seconds"]
                     self._clocks[server] = readable_until(database, limit)
             return self._clocks[server]
-
-    def write_stream_state(self, stream: Stream, progress: dict[str, Any]) -> None:
-        """Make `progress` the stream's state, and send STATE."""
-        with self.state_lock:
-            state = stream.stream_state
-            state.clear()
-            state.update(progress)
-            self.state_writer.write_state(self.state)
 
     # The run
 
@@ -373,23 +354,3 @@ class TapPostgres(ManneredTap):
                     "again; with Meltano, --refresh-catalog."
                 )
         return missing
-
-    def _refuse_unsupported_settings(self) -> None:
-        if self.config.get("stream_maps") or self.config.get("flattening_enabled"):
-            raise TapError(
-                "tap-postgres has no stream_maps and no flattening: rows never pass through "
-                "Python. Select columns in the catalog, or put a Singer mapper behind the tap."
-            )
-        batch_config = self.config.get("batch_config")
-        if batch_config and batch_config["encoding"]["format"] != "parquet":
-            raise TapError(
-                f"batch_config asks for {batch_config['encoding']['format']} files, but "
-                "tap-postgres writes parquet. Set encoding.format to parquet, or leave "
-                "batch_config out to get RECORD messages."
-            )
-        root = batch_config["storage"]["root"] if batch_config else ""
-        if "://" in root and not root.startswith("file://"):
-            raise TapError(
-                f"batch_config's root is {root}, but tap-postgres writes batch files to a local "
-                "directory. Set storage.root to one."
-            )

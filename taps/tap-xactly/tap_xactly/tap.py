@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from singer_sdk import typing as th
@@ -20,17 +17,16 @@ from tap_xactly.jdbc import Jdbc
 from tap_xactly.settings import SETTINGS
 from tap_xactly.streams import XactlyStream
 from tap_xactly.tables import KEYS, checked_name, read_table
-from tapsupport.errors import ReaderGoneError, TapError
-from tapsupport.pending import RunDirectory
-from tapsupport.process import ManneredTap
+from tapsupport.arrow_tap import ArrowTap
+from tapsupport.errors import ReaderGoneError, TapError, failure_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from singer_sdk import Stream
 
 
-class TapXactly(ManneredTap):
+class TapXactly(ArrowTap):
     """Singer tap for Xactly Incent, by SELECT statements over HTTPS or JDBC."""
 
     name = "tap-xactly"
@@ -64,20 +60,6 @@ class TapXactly(ManneredTap):
     def backend(self) -> Backend:
         """The way in, for the whole run."""
         return Jdbc(self.config) if self.config["backend"] == "jdbc" else Https(self.config)
-
-    @cached_property
-    def run_directory(self) -> RunDirectory:
-        """Where this run's batch files are."""
-        root = self.config["batch_config"]["storage"]["root"]
-        path = Path(unquote(urlsplit(root).path) if root.startswith("file://") else root)
-        return RunDirectory(path, self.name, self.config["max_pending_files"])
-
-    def write_stream_state(self, stream: Stream, progress: dict[str, Any]) -> None:
-        """Make `progress` the stream's state, and send STATE."""
-        state = stream.stream_state
-        state.clear()
-        state.update(progress)
-        self.state_writer.write_state(self.state)
 
     # The run
 
@@ -144,34 +126,4 @@ class TapXactly(ManneredTap):
             raise TapError(
                 "The setting start_date is no date. Write it like 2026-01-31T00:00:00Z."
             ) from None
-        self._check_output()
-
-    def _check_output(self) -> None:
-        if self.config.get("stream_maps") or self.config.get("flattening_enabled"):
-            raise TapError(
-                "tap-xactly has no stream_maps and no flattening: rows are handled as columns. "
-                "Select columns in the catalog, or put a Singer mapper behind the tap."
-            )
-        batch_config = self.config.get("batch_config")
-        if not batch_config:
-            return
-        root = batch_config["storage"]["root"]
-        if batch_config["encoding"]["format"] != "parquet":
-            raise TapError("tap-xactly writes parquet. Set batch_config's encoding.format to it.")
-        if "://" in root and not root.startswith("file://"):
-            raise TapError(
-                f"batch_config's root is {root}, but tap-xactly writes batch files to a local "
-                "directory. Set storage.root to one."
-            )
-
-
-def failure_summary(failures: Mapping[str, TapError], streams: int) -> str:
-    """Say which streams failed, those with the same reason together."""
-    if streams == len(failures) == 1:
-        return str(next(iter(failures.values())))
-    by_reason = defaultdict(list)
-    for name, error in failures.items():
-        by_reason[str(error)].append(name)
-    reasons = [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
-    others = "" if streams <= len(failures) else " The others were read to their end."
-    return f"{len(failures)} of {streams} streams failed.{others} {' '.join(reasons)}"
+        self.refuse_unsupported_settings()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from singer_sdk import typing as th
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
@@ -19,9 +17,8 @@ from tap_zuora_revenue.side_by_side import sync_streams
 from tap_zuora_revenue.streams import BiView
 from tap_zuora_revenue.views import VIEWS
 from tap_zuora_revenue.windows import Window, as_text, parse_moment
-from tapsupport.errors import TapError
-from tapsupport.pending import RunDirectory
-from tapsupport.process import ManneredTap
+from tapsupport.arrow_tap import ArrowTap
+from tapsupport.errors import TapError, failure_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
 
 
-class TapZuoraRevenue(ManneredTap):
+class TapZuoraRevenue(ArrowTap):
     """Singer tap for Zuora Revenue (RevPro): its BI views."""
 
     name = "tap-zuora-revenue"
@@ -186,7 +183,6 @@ class TapZuoraRevenue(ManneredTap):
     ).to_dict()
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - the SDK's keywords, passed on
-        self._state_lock = threading.RLock()
         self._stopping = threading.Event()
         self._started = dt.datetime.now(dt.UTC)
         super().__init__(**kwargs)
@@ -201,13 +197,6 @@ class TapZuoraRevenue(ManneredTap):
     def client(self) -> Client:
         """The tenant."""
         return Client(self.config, self.stop_if_asked)
-
-    @cached_property
-    def run_directory(self) -> RunDirectory:
-        """Where this run's batch files are."""
-        root = self.config["batch_config"]["storage"]["root"]
-        path = Path(unquote(urlsplit(root).path) if root.startswith("file://") else root)
-        return RunDirectory(path, self.name, self.config["max_pending_files"])
 
     @cached_property
     def start_date(self) -> str:
@@ -240,16 +229,8 @@ class TapZuoraRevenue(ManneredTap):
 
     def read_stream_state(self, stream: Stream) -> dict[str, Any]:
         """A copy of the stream's state."""
-        with self._state_lock:
+        with self.state_lock:
             return dict(stream.stream_state)
-
-    def write_stream_state(self, stream: Stream, content: dict[str, Any]) -> None:
-        """Make `content` the stream's state, and send STATE."""
-        with self._state_lock:
-            state = stream.stream_state
-            state.clear()
-            state.update(content)
-            self.state_writer.write_state(self.state)
 
     @override
     def stop_if_asked(self) -> None:
@@ -268,7 +249,7 @@ class TapZuoraRevenue(ManneredTap):
         Raises:
             TapError: some views failed; says which, and why.
         """
-        self._refuse_unsupported_settings()
+        self.refuse_unsupported_settings()
         if self.state:
             self.state_writer.write_state(self.state)
         _ = self.config.get("batch_config") and self.run_directory
@@ -282,43 +263,20 @@ class TapZuoraRevenue(ManneredTap):
         for stream in selected:
             stream.log_sync_costs()
         if failures:
-            raise TapError(_summary(failures, len(selected)))
+            raise TapError(failure_summary(failures, len(selected)))
 
     def _stop(self) -> None:
         self._stopping.set()
 
-    def _refuse_unsupported_settings(self) -> None:
-        if self.config.get("stream_maps") or self.config.get("flattening_enabled"):
-            raise TapError(
-                "tap-zuora-revenue has no stream_maps and no flattening: rows never pass through "
-                "Python. Select columns in the catalog, or put a Singer mapper behind the tap."
-            )
+    @override
+    def refuse_unsupported_settings(self) -> None:
+        super().refuse_unsupported_settings()
         if self.start_date >= self.end_date:
             raise TapError(
                 f"start_date {self.start_date} is not before end_date {self.end_date}. Correct it."
-            )
-        batch_config = self.config.get("batch_config")
-        if batch_config and batch_config["encoding"]["format"] != "parquet":
-            raise TapError(
-                f"batch_config asks for {batch_config['encoding']['format']} files, but "
-                "tap-zuora-revenue writes parquet. Set encoding.format to parquet, or leave "
-                "batch_config out to get RECORD messages."
-            )
-        root = batch_config["storage"]["root"] if batch_config else ""
-        if "://" in root and not root.startswith("file://"):
-            raise TapError(
-                f"batch_config's root is {root}, but tap-zuora-revenue writes batch files to a "
-                "local directory. Set storage.root to one."
             )
 
 
 def _longest_first(streams: list[Stream]) -> list[Stream]:
     order = [view.name for view in VIEWS]
     return sorted(streams, key=lambda stream: order.index(stream.name))
-
-
-def _summary(failures: dict[str, TapError], count: int) -> str:
-    if len(failures) == count == 1:
-        return str(next(iter(failures.values())))
-    reasons = " ".join(f"{name}: {error}" for name, error in failures.items())
-    return f"{len(failures)} of {count} views failed. {reasons}"

@@ -204,7 +204,10 @@ def test_a_view_that_fails_frees_its_place(tenant: Tenant) -> None:
 
     tasks = {task.view: task.status for task in tenant.vendor.tasks}
     assert tasks == {LINES: "CANCELLED", HOLDS: ""}
-    assert said.startswith(f"1 of 2 views failed. {LINES}: Zuora Revenue: {LINES} was refused")
+    assert said.startswith(
+        f"1 of 2 streams failed. The others were read to their end. {LINES}: Zuora Revenue: "
+        f"{LINES} was refused"
+    )
     assert "with 400: ORA-00942: no view. Check application_client_id" in said
     assert tenant.sent(result, HOLDS) == tenant.expected(HOLDS)
 
