@@ -42,7 +42,7 @@ def command(folder: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[
         "TRIBUTARY_VENDORS_PORT": ports["vendors"],
         "VENDORS_URL": f"http://{HOST}:{ports['vendors']}",
         "SANDBOX_DIR": str(folder / "sandbox"),
-        "TARGET_SNOWFLAKE_PORT": ports["warehouse"],
+        "WAREHOUSE_PORT": ports["warehouse"],
         "PG_PORT": ports["postgres"],
         "MELTANO_SYS_DIR_ROOT": str(folder / "meltano"),
         "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",

@@ -113,7 +113,7 @@ def _run_job(started: list[Job], settings: Settings, live: Live) -> str | None:
 def _environment(job: Job, settings: Settings) -> dict[str, str]:
     """Point the plugins to this sandbox's ports and give the run a name for the ledger."""
     return os.environ | {
-        "TARGET_SNOWFLAKE_PORT": str(settings.warehouse_port),
+        "WAREHOUSE_PORT": str(settings.warehouse_port),
         "PG_PORT": str(settings.postgres_port),
         "VENDORS_URL": f"http://{HOST}:{settings.vendors_port}",
         "SANDBOX_DIR": str(settings.folder),
