@@ -17,20 +17,21 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import TokenType
 
 from tap_postgres.placeholders import INTERNAL, TIME, fill
+from tap_postgres.whole_query import ADVICE, DIALECT, cut_text, without_times
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sqlglot.tokenizer_core import Token
 
-DIALECT = "postgres"
 _NUMBERS = {name: f"7703551899{index:02}" for index, name in enumerate((*TIME, *INTERNAL))}
 _STAND_INS = {
     name: f"({number})" if name in INTERNAL else number for name, number in _NUMBERS.items()
 }
 _TIMES = tuple(_NUMBERS[name] for name in TIME)
-_IN_BRACES = re.compile(r"\{([A-Z][A-Z_]*)\}")  # sought in string literals
-_CLAUSES = (exp.Join, exp.Having, exp.Limit, exp.Offset, exp.Order, exp.Group, exp.Select)
+_INTERNALS = tuple(_NUMBERS[name] for name in INTERNAL)
+_IN_BRACES = re.compile(r"\{([^{}]*)\}")  # sought in string literals
+_LIKE_A_NAME = re.compile(r"[A-Z][A-Z_]*")
 # Functions that may give several rows for one, or one for several, or that sqlglot does not know.
 _MANY_ROWS = (exp.Unnest, exp.Explode, exp.ExplodingGenerateSeries, exp.Anonymous, exp.AggFunc)
 
@@ -74,7 +75,10 @@ class ManifestQuery:
             if _parse_or_none(fill(self._text, _STAND_INS)) != tree:
                 self._text = None  # written behind the query, it would say something else
         self._tree = tree
-        self._whole = _without_times(tree)
+        self._whole = without_times(
+            tree, lambda part: _mentions(part, _TIMES), lambda part: _mentions(part, _INTERNALS)
+        )
+        self._whole_text = self._cut()
 
     @property
     def has_interval(self) -> bool:
@@ -96,8 +100,29 @@ class ManifestQuery:
 
     def whole(self, values: Mapping[str, str]) -> str:
         """The query without its conditions on time."""
-        text = None if self.has_interval else self._text
-        return self._sql(self._whole, text, values)
+        return self._sql(self._whole, self._whole_text, values)
+
+    def _cut(self) -> str | None:
+        """The text of the query without its conditions on time, where cutting is enough.
+
+        Raises:
+            ValueError: it has to be written anew, and sqlglot would write it otherwise.
+        """
+        if not self.has_interval:
+            return self._text
+        if self._text is not None:
+            text = fill(self._text, _STAND_INS)
+            cut = cut_text(text, self._whole, lambda token: any(n in token for n in _TIMES))
+            if cut is not None:
+                return _with_placeholders(cut)
+        if strange := _literals(self._generated(self._whole)) - _literals(
+            fill(self._text, _STAND_INS) if self._text else self._generated(self._whole)
+        ):
+            raise ValueError(
+                f"cannot be sent without its conditions on time: {min(strange)} would be written "
+                f"otherwise; {ADVICE}"
+            )
+        return None
 
     @cached_property
     def output_columns(self) -> tuple[str | None, ...] | None:
@@ -124,14 +149,29 @@ class ManifestQuery:
         schema = source.this.args.get("db")
         return BaseTable(_folded(schema) if schema else "", _folded(source.this.this), columns)
 
+    @classmethod
+    def _sql(cls, tree: exp.Query, text: str | None, values: Mapping[str, str]) -> str:
+        return fill(_with_placeholders(cls._generated(tree)) if text is None else text, values)
+
     @staticmethod
-    def _sql(tree: exp.Query, text: str | None, values: Mapping[str, str]) -> str:
-        if text is not None:
-            return fill(text, values)
-        generated = tree.sql(dialect=DIALECT, comments=False)
-        for name, stand_in in _STAND_INS.items():
-            generated = generated.replace(stand_in, values.get(name, stand_in))
-        return generated
+    def _generated(tree: exp.Query) -> str:
+        return tree.sql(dialect=DIALECT, comments=False)
+
+
+def _with_placeholders(text: str) -> str:
+    """The text with placeholders again where it has their numbers."""
+    for name, stand_in in _STAND_INS.items():
+        text = text.replace(stand_in, f"{{{name}}}")
+    return text
+
+
+def _literals(text: str) -> set[str]:
+    """The strings and numbers of a text, in lower case."""
+    return {
+        token.text.lower()
+        for token in _tokens(text)
+        if token.token_type.name.endswith("STRING") or token.token_type == TokenType.NUMBER
+    }
 
 
 def check_condition(condition: str) -> None:
@@ -145,7 +185,17 @@ def check_condition(condition: str) -> None:
     tokens = _tokens(text)
     if tokens and tokens[0].token_type != TokenType.AND:
         raise ValueError("does not start with AND")
-    _parse(f"SELECT 1 WHERE true {fill(text, _STAND_INS)}")
+    _parse_condition(text)
+
+
+def _parse_condition(condition: str) -> exp.Expr:
+    """What follows `WHERE true`, which must be a condition and nothing behind it."""
+    parsed = _parse(f"SELECT 1 WHERE true {fill(condition, _STAND_INS)}")
+    clauses = {name for name, value in parsed.args.items() if value}
+    if clauses - {"expressions", "where", "kind"}:
+        raise ValueError("is more than a condition; put what is behind it into import_query")
+    where: exp.Expr = parsed.args["where"].this
+    return where
 
 
 def _without_semicolon(query: str) -> str:
@@ -165,15 +215,21 @@ def _tokens(text: str) -> list[Token]:
 
 def _check_placeholders(text: str) -> None:
     tokens = _tokens(fill(text, _STAND_INS))
-    unknown = []
+    unknown: list[str] = []
     for index, token in enumerate(tokens):
         if token.token_type.name.endswith("STRING"):
-            unknown += _IN_BRACES.findall(token.text)
+            unknown += filter(_looks_like_a_placeholder, _IN_BRACES.findall(token.text))
         elif token.token_type == TokenType.L_BRACE:
             unknown += [after.text for after in tokens[index + 1 : index + 2]]
     if unknown:
         names = ", ".join(f"{{{name}}}" for name in dict.fromkeys(unknown))
         raise ValueError(f"unknown placeholder {names}")
+
+
+def _looks_like_a_placeholder(text: str) -> bool:
+    """Whether what stands in braces in a string is one, or one misspelt in case or by a sign."""
+    spelt = re.sub(r"\W", "_", text.strip()).upper()
+    return bool(_LIKE_A_NAME.fullmatch(text)) or spelt in _NUMBERS
 
 
 def _parse(text: str) -> exp.Query:
@@ -199,8 +255,7 @@ def _first_line(error: SqlglotError) -> str:
 
 def _filtered(tree: exp.Query, condition: str) -> exp.Query:
     """Add a condition to the query; to each one of a UNION, so that no row comes around it."""
-    parsed = _parse(f"SELECT 1 WHERE true {fill(condition, _STAND_INS)}")
-    extra = [part for part in _conjuncts(parsed.args["where"].this) if part.sql() != "TRUE"]
+    extra = [part for part in _conjuncts(_parse_condition(condition)) if part.sql() != "TRUE"]
     tree = tree.copy()
     for select in _arms(tree):
         for part in extra:
@@ -222,48 +277,9 @@ def _conjuncts(condition: exp.Expr) -> list[exp.Expr]:
     return list(condition.flatten()) if isinstance(condition, exp.And) else [condition]
 
 
-def _without_times(tree: exp.Query) -> exp.Query:
-    tree = tree.copy()
-    for where in reversed(list(tree.find_all(exp.Where, bfs=True))):  # the innermost first
-        if not _mentions_time(where):
-            continue
-        select = where.parent_select
-        if select is not None and select.find_ancestor(exp.Not):
-            raise ValueError("has a time placeholder below a NOT, where it cannot be left out")
-        kept = _kept(where.this)
-        if kept is None:
-            where.pop()
-        else:
-            where.set("this", kept)
-    for literal in tree.find_all(exp.Literal):
-        clause = literal.find_ancestor(*_CLAUSES)
-        if _mentions_time(literal) and not isinstance(clause, exp.Select):
-            place = clause.key.upper() if clause else "?"
-            raise ValueError(
-                f"has a time placeholder in its {place}, where a full sync cannot leave it out; "
-                "move it to a WHERE"
-            )
-    return tree
-
-
-def _kept(condition: exp.Expr) -> exp.Expr | None:
-    """What is left of a condition without its parts on time."""
-    if not _mentions_time(condition):
-        return condition
-    if isinstance(condition, exp.Paren):
-        inner = _kept(condition.this)
-        return inner if inner is None else exp.Paren(this=inner)
-    if isinstance(condition, exp.And):
-        parts = [_kept(part) for part in (condition.left, condition.right)]
-        kept = [part for part in parts if part is not None]
-        return exp.and_(*kept, copy=False) if kept else None
-    return None
-
-
-def _mentions_time(tree: exp.Expr) -> bool:
-    return any(
-        number in str(literal.this) for literal in tree.find_all(exp.Literal) for number in _TIMES
-    )
+def _mentions(tree: exp.Expr, numbers: Iterable[str]) -> bool:
+    texts = [str(literal.this) for literal in tree.find_all(exp.Literal)]
+    return any(number in text for number in numbers for text in texts)
 
 
 def _is_plain(tree: exp.Select, source: exp.Expr) -> bool:
