@@ -57,7 +57,7 @@ def _planned(tables: list[ManifestTable], config: Mapping[str, Any]) -> Iterator
     connections = Connections(Limits(_SECONDS, _SECONDS))
     values = _values(config)
     for table in tables:
-        source = ManifestSource(table, values)
+        source = ManifestSource(table, values, recently)
         queries = {"as it is": source.within(recently)}
         if table.query.has_interval:
             queries["without its interval"] = source.whole

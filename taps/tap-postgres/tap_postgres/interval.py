@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tap_postgres.client import Database
 
-_RESOLUTION = dt.timedelta(microseconds=1)  # of PostgreSQL's timestamps
+RESOLUTION = dt.timedelta(microseconds=1)  # of PostgreSQL's timestamps
 
 # A replica that has replayed all it received, and still receives, is not behind: nothing happened.
 _CLOCK = """
@@ -62,12 +62,15 @@ class Interval:
     begin: dt.datetime
     end: dt.datetime
 
-    def pieces(self, length: dt.timedelta) -> Iterator[Interval]:
-        """Cut it into pieces of a length, each beginning just before the last one ended."""
+    def pieces(self, length: dt.timedelta, *, overlapping: bool = True) -> Iterator[Interval]:
+        """Cut it into pieces of a length, each beginning just before the last one ended.
+
+        If they must not overlap each begins just after: right for queries that take in both ends.
+        """
         begin = self.begin
         while begin + length < self.end:
             yield Interval(begin, begin + length)
-            begin = begin + length - _RESOLUTION
+            begin = begin + length + (-RESOLUTION if overlapping else RESOLUTION)
         yield Interval(begin, self.end)
 
 

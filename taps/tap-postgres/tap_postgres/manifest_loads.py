@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import override
 
-from tap_postgres.interval import Interval, parse_moment
+from tap_postgres.interval import RESOLUTION, Interval, parse_moment
 from tap_postgres.loads import FullTable, Load, snapshot_parts
 from tap_postgres.placeholders import interval_values
 from tap_postgres.ranges import KeyRange
@@ -39,7 +39,6 @@ DROPPED_COLUMNS, MAX_DELETED_SHARE = "x-dropped-columns", "x-max-deleted-share"
 UPLOADED_AT, TASK_INSTANCE = "_uploaded_at", "_task_instance"
 
 LoadType = Literal["scd", "incremental", "full-sync", "deletes", "test"]
-_RECENT = Interval(dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.datetime(2020, 1, 2, tzinfo=dt.UTC))
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,11 @@ class LoadSettings:
             max_deleted_share=config["max_deleted_share"],
         )
 
+    def interval(self, now: dt.datetime) -> Interval:
+        """The run's own interval, for placeholders that are no conditions."""
+        end = self.execution_date or now
+        return Interval(end - dt.timedelta(hours=self.hours), end)
+
     def load_type_of(self, entry: ManifestTable) -> LoadType | None:
         """What this run does with a table; None when it leaves it out."""
         own: LoadType = "scd" if entry.load == "scd" else "incremental"
@@ -95,15 +99,17 @@ class ManifestSource:
     Attributes:
         entry: The table.
         values: The values of its internal keys; without those of an interval.
+        interval: The run's own, for time placeholders that are not conditions.
     """
 
     entry: ManifestTable
     values: Mapping[str, str]
+    interval: Interval
 
     @property
     def whole(self) -> str:
         """Its rows without any condition on time."""
-        return _parenthesised(self.entry.query.whole(self._values(_RECENT)))
+        return _parenthesised(self.entry.query.whole(self._values(self.interval)))
 
     def within(self, interval: Interval) -> str:
         """Its rows in an interval, by the query as it was written."""
@@ -144,6 +150,11 @@ def _incremental(
             raise TapError(
                 f"{table.label} is loaded by id, so there is no interval to fill from "
                 f"{settings.backfill.begin} on. Leave the interval out: then it is read whole."
+            )
+        if source.entry.load_method != "upsert":
+            raise TapError(
+                f"{table.label} is appended to, so rows that are read again would be there twice. "
+                "Leave the interval out: then the whole table is replaced."
             )
         return Backfill(source, table, state, settings)
     bookmark = "id" if by_id else "end"
@@ -215,8 +226,9 @@ class _Increment(Load):
 class ByInterval(_Increment):
     """By the query as it was written, from the last moment sent, less an overlap, until now.
 
-    The overlap brings rows that were stamped before that moment but committed after it. What is
-    longer than `hours` is read in pieces.
+    The overlap brings rows that were stamped before that moment but committed after it; where rows
+    are appended they would come twice, so there is none. What is longer than `hours` is read in
+    pieces.
     """
 
     @override
@@ -224,16 +236,19 @@ class ByInterval(_Increment):
         settings = self._settings
         end = min(reader.end, settings.execution_date or reader.end)
         sent_until = parse_moment(state["end"], f"The bookmark of {self.table.label}")
-        begin = sent_until - dt.timedelta(minutes=settings.overlap_minutes)
+        begin = sent_until + RESOLUTION
+        if self.repeatable:
+            begin = sent_until - dt.timedelta(minutes=settings.overlap_minutes)
         if not settings.from_state:
             begin = (settings.execution_date or reader.end) - dt.timedelta(hours=settings.hours)
-        if begin > end:
+        if begin > end + RESOLUTION:
             raise TapError(
                 f"{self.table.label}: the interval would begin at {begin} and end at {end}. The "
                 "source is behind what was loaded before, or execution_date is: run again when it "
                 "has caught up, correct the setting, or start anew without this stream's state."
             )
-        for piece in Interval(begin, end).pieces(dt.timedelta(hours=settings.hours)):
+        length = dt.timedelta(hours=settings.hours)
+        for piece in Interval(begin, end).pieces(length, overlapping=self.repeatable):
             until = max(piece.end, sent_until)
             progress = {"columns": self.table.fingerprint, "end": until.isoformat()}
             yield Part(self._source.within(piece), [], progress)
@@ -276,10 +291,10 @@ class Backfill(Load):
             "to": self._interval.end.isoformat(),
         }
         start = state if ends.items() <= state.items() else ends
-        hints = {METHOD: source.entry.load_method, ORDER_COLUMN: UPLOADED_AT}
+        hints = {METHOD: "upsert", ORDER_COLUMN: UPLOADED_AT}
         super().__init__(table, start, **hints)
         self._source, self._ends = source, ends
-        self.repeatable = source.entry.load_method == "upsert"
+        self.repeatable = True
 
     @override
     def parts(self, reader: Reader, state: State) -> Iterator[Part]:

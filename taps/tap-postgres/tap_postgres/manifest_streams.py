@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from typing import TYPE_CHECKING
 
@@ -46,9 +47,10 @@ def manifest_streams(tap: TapPostgres, unreadable: dict[str, TapError]) -> Itera
             f"{', '.join(names)}. Choose another load_type, or other manifest_tables."
         )
     values = _internal_values(tap, chosen)
+    interval = settings.interval(dt.datetime.now(dt.UTC))
     for entry in chosen:
         server = server_for(tap.config, entry.database_type)
-        source = ManifestSource(entry, values)
+        source = ManifestSource(entry, values, interval)
         try:
             with tap.connections.lend(server) as database:
                 table = _table(tap, database, source)

@@ -115,19 +115,19 @@ class TapPostgres(ArrowTap):
         ),
         th.Property(
             "hours",
-            th.IntegerType,
+            th.IntegerType(minimum=1),
             default=24,
             description="Length of the interval; a longer one is read in pieces of so many hours.",
         ),
         th.Property(
             "overlap_minutes",
-            th.IntegerType,
+            th.IntegerType(minimum=0),
             default=30,
             description="How far an interval reaches back behind the end of the last one.",
         ),
         th.Property(
             "overlap_rows",
-            th.IntegerType,
+            th.IntegerType(minimum=0),
             default=10_000,
             description="How many keys below the last one load_by_id reads again.",
         ),
@@ -139,19 +139,19 @@ class TapPostgres(ArrowTap):
         th.Property("backfill_to", th.StringType, description="End of that interval, ISO 8601."),
         th.Property(
             "test_rows",
-            th.IntegerType,
+            th.IntegerType(minimum=1),
             default=100_000,
             description="Most rows of a table that the load type test takes.",
         ),
         th.Property(
             "max_deleted_share",
-            th.NumberType,
+            th.NumberType(minimum=0, maximum=1),
             default=0.2,
             description="Share of a table's rows that deletes may mark in one run, 0 to 1.",
         ),
         th.Property(
             "max_replica_lag_seconds",
-            th.IntegerType,
+            th.IntegerType(minimum=0),
             default=3600,
             description="How far a replica may lag behind before the manifests' tables fail; "
             "0 is no limit.",
@@ -164,39 +164,39 @@ class TapPostgres(ArrowTap):
         ),
         th.Property(
             "max_parallel",
-            th.IntegerType,
+            th.IntegerType(minimum=1),
             default=4,
             description="How many tables, and how many ranges, to read at once into batch files.",
         ),
         th.Property(
             "range_rows",
-            th.IntegerType,
+            th.IntegerType(minimum=1),
             default=1_000_000,
             description="Most rows of a range; wide rows make fewer.",
         ),
         th.Property(
             "max_pending_files",
-            th.IntegerType,
+            th.IntegerType(minimum=1),
             default=8,
             description="Batch files that may exist at once, being written or waiting for the "
             "loader.",
         ),
         th.Property(
             "batch_file_bytes",
-            th.IntegerType,
+            th.IntegerType(minimum=1),
             default=DEFAULT_FILE_BYTES,
             description="Compressed bytes at which a batch file ends.",
         ),
         th.Property(
             "statement_timeout_seconds",
-            th.IntegerType,
+            th.IntegerType(minimum=0),
             default=0,
             description="The longest a query may take, the loader's time included; "
             "0 leaves it to the server.",
         ),
         th.Property(
             "lock_timeout_seconds",
-            th.IntegerType,
+            th.IntegerType(minimum=0),
             default=60,
             description="How long a query may wait for a lock; 0 leaves it to the server.",
         ),

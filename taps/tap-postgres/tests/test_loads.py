@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from singer_sdk.exceptions import ConfigValidationError
 
 from tapsupport.errors import TapError
 
@@ -164,6 +165,44 @@ def test_a_manifest_may_ask_to_append(manifest: Manifest, lane: str) -> None:
     state = manifest.sync(lane).state
 
     assert hints(manifest.sync(lane, state=state)) == {"x-load-method": "append-only"}
+
+
+def test_what_is_appended_comes_once(manifest: Manifest, lane: str) -> None:
+    """Runs and pieces follow each other without an overlap; an interval is not read again."""
+    manifest.boats(load_method="append-only")
+    state = manifest.sync(lane).state
+    state["bookmarks"][STREAM]["end"] = "2020-01-05T00:00:00+00:00"
+    new = "INSERT INTO boats (id, name, updated_at) VALUES ({}, 'new', '{}')"
+    for number, when in enumerate(("2020-01-05T06:00Z", "2020-01-05T12:00Z", "2020-01-06T12:00Z")):
+        manifest.source.execute(new.format(100 + number, when))
+
+    second = manifest.sync(lane, state=state, execution_date="2020-01-06", hours=6)
+    third = manifest.sync(lane, state=second.state, execution_date="2020-01-07", hours=6)
+
+    found = manifest.ids(lane, second) + manifest.ids(lane, third)
+    assert [number for number in found if number >= 100] == [100, 101, 102]
+    with pytest.raises(TapError, match="would be there twice"):
+        manifest.sync(lane, backfill_from="2020-01-01", backfill_to="2020-01-02")
+
+
+def test_a_moment_in_the_rows_is_the_runs(manifest: Manifest, lane: str) -> None:
+    """A time placeholder that is no condition is the run's own, in a full sync too."""
+    manifest.boats(QUERY.replace("name", "'{EXECUTION_DATE}'::timestamptz AS name") + INTERVAL)
+
+    result = manifest.sync(lane, execution_date="2020-01-05T03:00:00Z")
+
+    assert {
+        str(row["name"])[:13].replace("T", " ")
+        for row in manifest.source.rows(lane, result, STREAM)
+    } == {"2020-01-05 03"}
+
+
+@pytest.mark.parametrize(
+    "setting", [{"hours": 0}, {"max_parallel": 0}, {"max_deleted_share": 5}, {"range_rows": -1}]
+)
+def test_settings_out_of_their_range(manifest: Manifest, setting: dict[str, Any]) -> None:
+    with pytest.raises(ConfigValidationError):
+        manifest.sync("records", **setting)
 
 
 @pytest.mark.parametrize(
