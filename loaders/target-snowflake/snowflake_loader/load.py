@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from snowflake_loader import deletions
@@ -60,8 +60,8 @@ class Commit:
     started_at: datetime
 
 
-class RepeatedKeysError(Exception):
-    """Keys came more than once, and only a helper table knows which row is the last."""
+class NeedsHelperError(Exception):
+    """Keys came twice, or newer rows are there: only by way of a helper table is it told apart."""
 
 
 @dataclass
@@ -157,7 +157,7 @@ class TableLoad:
         helper = self._open_helper(commit)
         try:
             entry = self._transact(commit, helper)
-        except RepeatedKeysError:
+        except NeedsHelperError:
             helper = self.helpers.pending(self.schema, self.method, commit.version)
             entry = self._transact(commit, helper)
         self._forget_staged()
@@ -219,16 +219,35 @@ class TableLoad:
             delete = self.statements.delete_slices(helper)
         else:
             delete = self.statements.delete_all()
+        insert = self.statements.insert(helper)
+        if self._keeps_newer_rows and self._newest(helper) is not None:
+            delete = self.statements.delete_not_newer(helper)
+            insert = self.statements.insert_missing(helper)
         counts.deleted = self._count(delete, "replacing the rows of")
         self._keep_last_rows(helper)
-        counts.inserted = self._count(self.statements.insert(helper), "inserting into")
+        counts.inserted = self._count(insert, "inserting into")
         return counts
 
+    @property
+    def _keeps_newer_rows(self) -> bool:
+        """Whether rows stay that another load brought after this snapshot was taken."""
+        has_order = bool(self.schema.keys and self.statements.order_column)
+        return self.method is LoadMethod.OVERWRITE and has_order
+
+    def _newest(self, table: str) -> Any:  # noqa: ANN401 - whatever the order column holds
+        purpose = f"looking for newer rows of {self.table}"
+        return self.session.execute(self.statements.newest(table), purpose)[0]["NEWEST"]
+
     def _replace_directly(self) -> Counts:
+        before = self._newest(self.statements.target) if self._keeps_newer_rows else None
         deleted = self._count(self.statements.delete_all(), "replacing the rows of")
         counts = Counts(inserted=self._copy_all(self.statements.target), deleted=deleted)
+        if before is not None:
+            now = self._newest(self.statements.target)
+            if now is not None and before > now:
+                raise NeedsHelperError
         if not self._is_one_file_of_unique_keys and self._has_repeated_keys(self.statements.target):
-            raise RepeatedKeysError
+            raise NeedsHelperError
         return counts
 
     @property

@@ -100,6 +100,28 @@ class Statements:
     def delete_all(self) -> str:
         return f"DELETE FROM {self.target}"
 
+    def newest(self, table: str) -> str:
+        """The largest value of the order column."""
+        return f"SELECT MAX({self.order_column}) AS NEWEST FROM {table}"
+
+    def delete_not_newer(self, helper: str) -> str:
+        """The target's rows but those that are newer than the helper's newest."""
+        old = self.order_column
+        return (
+            f"DELETE FROM {self.target} WHERE {old} IS NULL "
+            f"OR {old} <= (SELECT MAX({old}) FROM {helper})"
+        )
+
+    def insert_missing(self, helper: str) -> str:
+        """Rows of the helper whose keys are not in the target."""
+        keys = [quote(column.name) for column in self.schema.keys]
+        same = " AND ".join(f"TARGET.{key} = SOURCE.{key}" for key in keys)
+        return (
+            f"INSERT INTO {self.target} ({self._names()}) SELECT {self._values()} "
+            f"FROM {helper} AS SOURCE "
+            f"WHERE NOT EXISTS (SELECT 1 FROM {self.target} AS TARGET WHERE {same})"
+        )
+
     def delete_slices(self, helper: str) -> str:
         return (
             f"DELETE FROM {self.target} WHERE {self.slice_column} IN "

@@ -213,6 +213,32 @@ def test_within_a_file_the_order_column_counts_too(
     assert table(warehouse) == [(1, "newest"), (2, "some"), (3, "only")]
 
 
+@pytest.mark.parametrize("extra", [{}, {"data": VARIANT}], ids=["direct", "by a helper"])
+@pytest.mark.parametrize("parts", [1, 2], ids=["at once", "in two commits"])
+def test_an_overwrite_leaves_what_came_after_it_was_read(
+    warehouse: Warehouse, load: Load, extra: dict[str, Any], parts: int
+) -> None:
+    """A full sync beside the schedule: newer rows stay, older and vanished ones are replaced."""
+    columns = {"id": "integer", "name": "string", "day": "integer", **extra}
+
+    def rows(day: int, name: str, *ids: int, version: int | None = None) -> Messages:
+        return [record(version=version, id=i, name=name, day=day) for i in ids]
+
+    ordered = {"order_column": "day", "commit_seconds": 300 if parts == 1 else 0}
+    load([schema(**columns), *rows(1, "old", 1, 2, 3)], order_column="day")
+    load([schema(**columns), *rows(9, "newer", 2, 5)], order_column="day")
+    taken = rows(5, "snapshot", 1, 2, 4, version=2)
+    messages = [schema(**columns), activate(2), *taken, activate(2)]
+
+    load(messages, load_method="overwrite", **ordered)
+
+    newer = [(2, "newer"), (5, "newer")]
+    assert table(warehouse) == sorted([(1, "snapshot"), *newer, (4, "snapshot")])
+    load([schema(**columns), activate(3), *rows(9, "last", 7, version=3), activate(3)],
+         load_method="overwrite", **ordered)  # fmt: skip
+    assert table(warehouse) == [(7, "last")]
+
+
 def test_a_key_that_left_its_slice_within_a_snapshot(warehouse: Warehouse, load: Load) -> None:
     """Both slices were sent, so both are replaced, though no row of the first one is left."""
     columns = {"id": "integer", "name": "string", "day": "integer"}

@@ -172,7 +172,8 @@ class FullSync(FullTable):
     def __init__(self, entry: ManifestTable, table: Table, state: State) -> None:
         dropped = compare(state.get("columns", {}), table.fingerprint).dropped
         dropped += [name for name in state.get("dropped", []) if name not in table.fingerprint]
-        super().__init__(table, state, **{METHOD: "overwrite", DROPPED_COLUMNS: dropped})
+        hints = {METHOD: "overwrite", DROPPED_COLUMNS: dropped, ORDER_COLUMN: UPLOADED_AT}
+        super().__init__(table, state, **hints)
         self._by_id = entry.load == "load_by_id"
         self._mark = {"version": self.version, "columns": table.fingerprint, "dropped": dropped}
 
