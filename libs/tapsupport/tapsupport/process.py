@@ -101,6 +101,10 @@ class ManneredTap(Tap):
         def hook(
             kind: type[BaseException], error: BaseException, trace: TracebackType | None
         ) -> None:
+            if isinstance(error, ConfigValidationError):
+                for problem in error.errors:
+                    cls.logger.error("%s", problem)
+                return
             if not issubclass(kind, TapError):
                 with_traceback(kind, error, trace)
                 return
@@ -110,7 +114,15 @@ class ManneredTap(Tap):
             cls.logger.error("%s", error)
             cls.logger.log(logging.DEBUG, "Where it was raised:", exc_info=(kind, error, trace))
 
+        make_context = command.make_context
+
+        def make_context_with_hook(*args: Any, **options: Any) -> click.Context:  # noqa: ANN401 - click's own
+            """--discover and --test run here already, where the SDK has set no hook yet."""
+            sys.excepthook = hook
+            return make_context(*args, **options)
+
         command.excepthook = hook  # type: ignore[attr-defined]  # as above
+        command.make_context = make_context_with_hook  # type: ignore[method-assign]  # as above
         return command
 
 

@@ -23,6 +23,7 @@ SETTINGS = {
 }
 DROPPED_COLUMNS = "x-dropped-columns"
 RESUMES = "x-resumes"
+KEEPS_NEWER = "x-keeps-newer"
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,13 @@ class Hints:
         settings: Values for the loader's settings, by their names.
         dropped_columns: Properties that the source had once; their columns are to be dropped.
         resumes: Whether the tap goes on with a snapshot whose first rows an earlier run sent.
+        keeps_newer: Whether an overwrite leaves rows whose order column is above all of its own.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     dropped_columns: tuple[str, ...] = ()
     resumes: bool = False
+    keeps_newer: bool = False
 
 
 def read_hints(stream: str, schema: Mapping[str, Any]) -> Hints:
@@ -56,4 +59,5 @@ def read_hints(stream: str, schema: Mapping[str, Any]) -> Hints:
         settings={name: schema[key] for key, name in SETTINGS.items() if key in schema},
         dropped_columns=tuple(dropped),
         resumes=bool(schema.get(RESUMES)),
+        keeps_newer=bool(schema.get(KEEPS_NEWER)),
     )

@@ -87,6 +87,7 @@ class TableLoad:
     tables: SchemaTables
     dropped_columns: tuple[str, ...] = ()
     resumes: bool = False
+    keeps_newer: bool = False
     method: LoadMethod = LoadMethod.APPEND_ONLY
     staged: list[StagedFile] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
@@ -232,7 +233,7 @@ class TableLoad:
     def _keeps_newer_rows(self) -> bool:
         """Whether rows stay that another load brought after this snapshot was taken."""
         has_order = bool(self.schema.keys and self.statements.order_column)
-        return self.method is LoadMethod.OVERWRITE and has_order
+        return self.method is LoadMethod.OVERWRITE and self.keeps_newer and has_order
 
     def _newest(self, table: str) -> Any:  # noqa: ANN401 - whatever the order column holds
         purpose = f"looking for newer rows of {self.table}"

@@ -293,6 +293,7 @@ class Stream:
                 tables=place.tables,
                 dropped_columns=self._hints.dropped_columns,
                 resumes=self._hints.resumes,
+                keeps_newer=self._hints.keeps_newer,
             )
         self._load.prepare(schema, method)
 

@@ -53,7 +53,7 @@ STREAM_SETTINGS = (
         "order_column",
         th.StringType,
         description="For `upsert`: a row replaces a stored one only if this column's value is not "
-        "smaller. For `overwrite` by key: rows with a larger value than all that came stay.",
+        "smaller.",
     ),
     th.Property(
         "max_deleted_share",

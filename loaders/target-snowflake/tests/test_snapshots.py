@@ -228,14 +228,15 @@ def test_an_overwrite_leaves_what_came_after_it_was_read(
     load([schema(**columns), *rows(1, "old", 1, 2, 3)], order_column="day")
     load([schema(**columns), *rows(9, "newer", 2, 5)], order_column="day")
     taken = rows(5, "snapshot", 1, 2, 4, version=2)
-    messages = [schema(**columns), activate(2), *taken, activate(2)]
+    marked = with_hints(schema(**columns), **{"x-keeps-newer": True})
+    messages = [marked, activate(2), *taken, activate(2)]
 
     load(messages, load_method="overwrite", **ordered)
 
     newer = [(2, "newer"), (5, "newer")]
     assert table(warehouse) == sorted([(1, "snapshot"), *newer, (4, "snapshot")])
-    load([schema(**columns), activate(3), *rows(9, "last", 7, version=3), activate(3)],
-         load_method="overwrite", **ordered)  # fmt: skip
+    last = [activate(3), *rows(3, "last", 7, version=3), activate(3)]
+    load([schema(**columns), *last], load_method="overwrite", **ordered)
     assert table(warehouse) == [(7, "last")]
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 METHOD, SLICE_COLUMN, ORDER_COLUMN = "x-load-method", "x-slice-column", "x-order-column"
 DROPPED_COLUMNS, MAX_DELETED_SHARE = "x-dropped-columns", "x-max-deleted-share"
+KEEPS_NEWER = "x-keeps-newer"
 UPLOADED_AT, TASK_INSTANCE = "_uploaded_at", "_task_instance"
 
 LoadType = Literal["scd", "incremental", "full-sync", "deletes", "test"]
@@ -172,8 +173,9 @@ class FullSync(FullTable):
     def __init__(self, entry: ManifestTable, table: Table, state: State) -> None:
         dropped = compare(state.get("columns", {}), table.fingerprint).dropped
         dropped += [name for name in state.get("dropped", []) if name not in table.fingerprint]
-        hints = {METHOD: "overwrite", DROPPED_COLUMNS: dropped, ORDER_COLUMN: UPLOADED_AT}
-        super().__init__(table, state, **hints)
+        hints = {METHOD: "overwrite", DROPPED_COLUMNS: dropped}
+        newer = {ORDER_COLUMN: UPLOADED_AT, KEEPS_NEWER: True}  # what the schedule brings meanwhile
+        super().__init__(table, state, **hints, **newer)
         self._by_id = entry.load == "load_by_id"
         self._mark = {"version": self.version, "columns": table.fingerprint, "dropped": dropped}
 

@@ -145,6 +145,29 @@ def test_changes_since_discovery(logins: Source, lane: str, change: str, sentenc
         logins.sync(lane, catalog=catalog, **login)
 
 
+@pytest.mark.parametrize("option", ["--discover", "--test"])
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"password": SECRET + "!"}, "Check the settings user and password."),
+        ({"port": "x"}, "port"),
+    ],
+)
+def test_the_same_without_a_run(
+    logins: Source, option: str, settings: dict[str, Any], sentence: str
+) -> None:
+    """Meltano discovers before every run."""
+    login = {"user": "reader", "password": SECRET, **settings}
+    command = logins.command("records", option, **login)
+    done = subprocess.run(command, capture_output=True, check=False)
+
+    said = done.stderr.decode()
+    assert done.returncode == 1
+    assert sentence in said.strip().splitlines()[-1]
+    assert "Traceback" not in said
+    assert SECRET not in said
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -27,6 +27,7 @@ ROWS = (
     "INSERT INTO boats SELECT i, 'boat ' || i, i / 4.0, {when}"
     " FROM generate_series({first}, {last}) i"
 )
+FULL = {"x-load-method": "overwrite", "x-order-column": "_uploaded_at", "x-keeps-newer": True}
 LONG_AGO = "timestamptz '2020-01-01Z' + i * interval '1 day'"
 QUERY = "SELECT id, name, weight, updated_at FROM boats"
 INTERVAL = (
@@ -105,7 +106,7 @@ def test_scd_appends_a_full_copy(manifest: Manifest, lane: str) -> None:
 def test_a_new_table_is_read_whole_then_by_interval(manifest: Manifest, lane: str) -> None:
     """A full sync replaces the table; what it may have missed comes with the next interval."""
     first = manifest.sync(lane)
-    assert hints(first) == {"x-load-method": "overwrite", "x-order-column": "_uploaded_at"}
+    assert hints(first) == FULL
     assert len(first.of_type("ACTIVATE_VERSION")) == 2
     assert manifest.ids(lane, first) == list(range(1, 11))
 
@@ -267,11 +268,7 @@ def test_a_dropped_column_is_not_forgotten_by_a_full_sync_in_two_runs(
 
     resumed = manifest.sync(lane, state=half_way, range_rows=4)
 
-    assert hints(resumed) == {
-        "x-load-method": "overwrite",
-        "x-order-column": "_uploaded_at",
-        "x-dropped-columns": ["name"],
-    }
+    assert hints(resumed) == {**FULL, "x-dropped-columns": ["name"]}
     assert manifest.ids(lane, resumed) == list(range(5, 11))
     assert bookmark(resumed)["end"] == half_way["bookmarks"][STREAM]["end"]
     assert set(bookmark(resumed)) == {"columns", "end"}
@@ -290,7 +287,7 @@ def test_load_by_id(manifest: Manifest, lane: str) -> None:
     """Rows above the largest key sent, and some below it: they may have been committed late."""
     manifest.boats(QUERY, is_incremental=True, incremental_type="load_by_id")
     first = manifest.sync(lane)
-    assert hints(first) == {"x-load-method": "overwrite", "x-order-column": "_uploaded_at"}
+    assert hints(first) == FULL
     assert bookmark(first)["id"] == ["10"]
     manifest.source.execute(ROWS.format(when="now()", first=12, last=14))
 
