@@ -6,6 +6,7 @@ as meant: a column whose name is folded otherwise, rows set aside, one key twice
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,13 +63,29 @@ def local_path(uri: str, directory: WorkDirectory) -> Path:
             raise LoadError(f"The BATCH file {uri} is missing; the tap named it but it is gone.")
         return path
     path = directory.new_file()
-    file_system, remote = fsspec.core.url_to_fs(uri)
+    file_system, remote = _opened(uri)
     try:
         file_system.get_file(remote, str(path))
     except FileNotFoundError as error:
         raise LoadError(f"The BATCH file {uri} is missing; the tap named it.") from error
     file_system.rm_file(remote)
     return path
+
+
+def _opened(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system of an address, and the path in it.
+
+    Raises:
+        LoadError: no such kind of file system is known or installed.
+    """
+    try:
+        file_system, path = fsspec.core.url_to_fs(uri)
+    except (ValueError, ImportError) as error:
+        raise LoadError(
+            f"The BATCH file {uri} cannot be opened: {error}. Correct the tap's batch_config, or "
+            "install what reads such addresses."
+        ) from error
+    return file_system, str(path)
 
 
 def json_lines(uri: str) -> Iterator[bytes]:
@@ -80,7 +97,7 @@ def json_lines(uri: str) -> Iterator[bytes]:
     Raises:
         LoadError: the file is missing or cut short.
     """
-    file_system, path = fsspec.core.url_to_fs(uri)
+    file_system, path = _opened(uri)
     try:
         packed = file_system.cat_file(path, 0, len(GZIP_MAGIC)) == GZIP_MAGIC
         with fsspec.open(uri, "rb", compression="gzip" if packed else None) as lines:
@@ -89,7 +106,7 @@ def json_lines(uri: str) -> Iterator[bytes]:
                     yield stripped
     except FileNotFoundError as error:
         raise LoadError(f"The BATCH file {uri} is missing; the tap named it.") from error
-    except (EOFError, OSError) as error:
+    except (EOFError, OSError, zlib.error) as error:
         raise LoadError(f"The BATCH file {uri} cannot be read to its end: {error}.") from error
     file_system.rm_file(path)
 

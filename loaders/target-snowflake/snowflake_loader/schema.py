@@ -74,6 +74,11 @@ def read_schema(message: SchemaMessage, *, all_varchar: bool) -> StreamSchema:
     properties = message.schema.get("properties")
     if not isinstance(properties, dict) or not properties:
         raise LoadError(f"The SCHEMA of stream {stream} has no properties; the tap must send some.")
+    if odd := [name for name, definition in properties.items() if not isinstance(definition, dict)]:
+        raise LoadError(
+            f"The SCHEMA of stream {stream} describes {', '.join(odd)} by something that is no "
+            "JSON Schema; correct the tap."
+        )
     if missing := [key for key in keys if key not in properties]:
         raise LoadError(
             f"The SCHEMA of stream {stream} names the key {', '.join(missing)}, which is not "

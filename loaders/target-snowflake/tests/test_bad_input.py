@@ -41,6 +41,10 @@ def batch(*uris: str, format_: str = "parquet") -> dict[str, Any]:
         (lines([schema(), record(id=10**39)]), "does not fit NUMBER"),
         (lines([schema(), record(id=1, extra=1)]), "unknown field `extra`"),
         (lines([{"type": "SCHEMA", "stream": "items", "schema": {}}]), "has no properties"),
+        (
+            lines([schema() | {"schema": {"properties": {"id": "integer"}}}]),
+            "describes id by something that is no JSON Schema",
+        ),
         (lines([schema(keys=["nope"])]), "names the key nope"),
         (lines([{"type": "RECORD", "record": {}}]), "has no stream"),
         (lines([{"type": "NEWS"}]), "unknown message type NEWS"),

@@ -149,6 +149,13 @@ def test_json_lines_are_read_plain_and_gzipped_and_a_cut_file_is_refused(tmp_pat
     assert list(json_lines(packed.as_uri())) == [b'{"id": 3}']
     with pytest.raises(LoadError, match="cannot be read to its end"):
         list(json_lines(cut.as_uri()))
+    damaged = bytearray(gzip.compress(b'{"id": 5}\n' * 1000))
+    damaged[15:25] = b"\xff" * 10
+    cut.write_bytes(damaged)
+    with pytest.raises(LoadError, match="cannot be read to its end"):
+        list(json_lines(cut.as_uri()))
+    with pytest.raises(LoadError, match="cannot be opened: Protocol not known: s3x"):
+        list(json_lines("s3x://bucket/a.jsonl"))
     assert not plain.exists()
 
 
