@@ -1,4 +1,4 @@
-"""Runs the project's Meltano jobs on the sandbox and shows what each stream brought."""
+"""Runs the project's Meltano jobs on the sandbox, several sources at once."""
 
 from __future__ import annotations
 
@@ -6,43 +6,29 @@ import os
 import subprocess
 import tempfile
 import time
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-import snowflake.connector
 import yaml
-from rich.box import SIMPLE_HEAD
-from rich.live import Live
-from rich.table import Table
-from snowflake.connector.cursor import DictCursor
-from snowflake.connector.errors import Error
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from sandbox.settings import (
-    HOST,
-    PASSWORD,
-    WAREHOUSE_ACCOUNT,
-    WAREHOUSE_DATABASE,
-    WAREHOUSE_USER,
-    SandboxError,
-    Settings,
-    project_root,
-)
+from sandbox import loads
+from sandbox.settings import HOST, SandboxError, Settings, project_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from rich.console import Console, JustifyMethod
+    from rich.console import Console
 
-REFRESH_SECONDS = 0.5
+    from sandbox.loads import Load
+
+SOURCES_AT_ONCE = 2
+WIDTH_WITHOUT_TERMINAL = 150
 LOG_LINES_SHOWN = 15
-LOADS = """
-SELECT STREAM, MIN(TABLE_NAME) AS TABLE_NAME,
-  SUM(INSERTED + UPDATED + CASE WHEN METHOD = 'mark-deleted' THEN DELETED ELSE 0 END) AS LOADED,
-  MIN(STARTED_AT) AS STARTED_AT, MAX(COMMITTED_AT) AS COMMITTED_AT
-FROM RAW.{schema}._LOADS WHERE RUN_ID = '{run_id}' GROUP BY STREAM ORDER BY STREAM
-"""
 
 
 @dataclass(frozen=True)
@@ -56,6 +42,16 @@ class Job:
     @property
     def run_id(self) -> str:
         return f"{self.name}-{os.getpid()}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one job ended: what it loaded, in how many seconds, and the end of a failed job's log."""
+
+    job: Job
+    loads: list[Load]
+    seconds: float
+    failure: str | None
 
 
 def jobs(source: str | None) -> list[Job]:
@@ -73,41 +69,73 @@ def jobs(source: str | None) -> list[Job]:
 
 
 def run(settings: Settings, source: str | None, console: Console) -> bool:
-    """Run every job and print the table; say whether all succeeded."""
+    """Run every job, the jobs of one source in their order; say whether all succeeded."""
+    if not console.is_terminal:
+        console.width = WIDTH_WITHOUT_TERMINAL
     chosen = jobs(source)
-    failed = []
-    with Live(console=console, refresh_per_second=4, transient=True) as live:
-        for number, job in enumerate(chosen):
-            if log := _run_job(chosen[: number + 1], settings, live):
-                failed.append((job, log))
-    console.print(_table(chosen, settings))
-    for job, log in failed:
-        console.print(f"Job {job.name} failed; the end of its log:", style="bold red")
-        console.print(log, markup=False, highlight=False)
+    sources = [list(group) for _, group in groupby(chosen, attrgetter("source"))]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with (
+        Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress,
+        ThreadPoolExecutor(SOURCES_AT_ONCE) as executor,
+    ):
+        if len(sources) > 1:
+            _prepare_database(progress)
+        total = progress.add_task("jobs", total=len(chosen))
+
+        def run_source(group: list[Job]) -> list[Result]:
+            results = []
+            for job in group:
+                results.append(_run_job(job, settings, progress))
+                progress.advance(total)
+            return results
+
+        results = [result for group in executor.map(run_source, sources) for result in group]
+    console.print(loads.table((result.job.source, result.loads) for result in results))
+    failed = [result for result in results if result.failure is not None]
+    for result in failed:
+        console.print(f"Job {result.job.name} failed; the end of its log:", style="bold red")
+        console.print(result.failure, markup=False, highlight=False)
     return not failed
 
 
-def _run_job(started: list[Job], settings: Settings, live: Live) -> str | None:
-    """Run the last of the jobs while a table shows what has arrived; its log if it failed."""
-    job = started[-1]
-    with tempfile.NamedTemporaryFile(prefix=f"{job.name}-", suffix=".log") as log:
-        process = subprocess.Popen(
+def _prepare_database(progress: Progress) -> None:
+    """Migrate Meltano's system database first: two runs at once would both try, and one fail."""
+    task = progress.add_task("preparing Meltano's database", total=None)
+    command = ["meltano", "upgrade", "database"]
+    done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SandboxError(
+            f"`{' '.join(command)}` ended with {done.returncode}: {done.stderr.strip()}"
+        )
+    progress.remove_task(task)
+
+
+def _run_job(job: Job, settings: Settings, progress: Progress) -> Result:
+    """Run one job; a line says how it ended."""
+    task = progress.add_task(job.name, total=None)
+    begun = time.monotonic()
+    with tempfile.TemporaryFile("w+", prefix=f"{job.name}-") as log:
+        code = subprocess.run(
             ["meltano", "run", job.name],
             cwd=project_root(),
             env=_environment(job, settings),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-        )
-        begun = time.monotonic()
-        while process.poll() is None:
-            table = _table(started, settings)
-            table.caption = f"running {job.name}, {time.monotonic() - begun:.0f} s ..."
-            live.update(table)
-            time.sleep(REFRESH_SECONDS)
-        if process.returncode == 0:
-            return None
-        return "\n".join(Path(log.name).read_text().splitlines()[-LOG_LINES_SHOWN:])
+            check=False,
+        ).returncode
+        log.seek(0)
+        failure = "\n".join(log.read().splitlines()[-LOG_LINES_SHOWN:]) if code else None
+    seconds = time.monotonic() - begun
+    result = Result(job, loads.of_run(job.schema, job.run_id, settings), seconds, failure)
+    rows = sum(load.rows for load in result.loads)
+    outcome = "failed" if code else "done"
+    progress.remove_task(task)
+    progress.console.print(
+        f"{job.name}: {outcome} in {seconds:.0f} s, {rows:,} rows of {len(result.loads)} streams"
+    )
+    return result
 
 
 def _environment(job: Job, settings: Settings) -> dict[str, str]:
@@ -138,57 +166,3 @@ def _load_schema(extractors: dict[str, Any], tap: str) -> str:
     extractor = extractors[tap]
     parent = extractor.get("inherit_from")
     return str(extractor.get("load_schema") or _load_schema(extractors, parent))
-
-
-def _table(started: list[Job], settings: Settings) -> Table:
-    table = Table(title="What arrived in the local warehouse", box=SIMPLE_HEAD)
-    for heading in ("source", "stream", "rows", "seconds", "rows/s", "table"):
-        justify: JustifyMethod = "right" if heading[:3] in ("row", "sec") else "left"
-        table.add_column(heading, justify=justify, overflow="fold")
-    for job in started:
-        _add_rows(table, job, settings)
-    return table
-
-
-def _add_rows(table: Table, job: Job, settings: Settings) -> None:
-    loads = _loads(job, settings)
-    for row in loads:
-        loaded = int(row["LOADED"])
-        if not loaded:
-            continue
-        seconds = max((row["COMMITTED_AT"] - row["STARTED_AT"]).total_seconds(), 0.001)
-        table.add_row(
-            job.source,
-            row["STREAM"],
-            f"{loaded:,}",
-            f"{seconds:.1f}",
-            f"{loaded / seconds:,.0f}",
-            f"{WAREHOUSE_DATABASE}.{job.schema}.{row['TABLE_NAME']}",
-        )
-    if unchanged := sum(not row["LOADED"] for row in loads):
-        table.add_row(job.source, f"{unchanged} streams", "0", "", "", "nothing new")
-
-
-def _loads(job: Job, settings: Settings) -> list[dict[str, Any]]:
-    """What the ledger says of this run so far; nothing before its first commit."""
-    with closing(connect(settings)) as connection, connection.cursor(DictCursor) as cursor:
-        try:
-            cursor.execute(LOADS.format(schema=job.schema, run_id=job.run_id))
-        except Error:
-            return []
-        return list(cursor.fetchall())
-
-
-def connect(settings: Settings) -> snowflake.connector.SnowflakeConnection:
-    """Log in to the local warehouse."""
-    return snowflake.connector.connect(
-        account=WAREHOUSE_ACCOUNT,
-        user=WAREHOUSE_USER,
-        password=PASSWORD,
-        host=HOST,
-        port=settings.warehouse_port,
-        protocol="http",
-        database=WAREHOUSE_DATABASE,
-        login_timeout=10,
-        network_timeout=30,
-    )
