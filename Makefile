@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml taps/*/pyproject.toml loaders/*/pyproject.toml)) sandbox
-UV := $(shell command -v uv 2>/dev/null || echo $(VENV)-uv/bin/uv)
+UV := $(or $(shell command -v uv 2>/dev/null),$(wildcard $(BIN)/uv),$(VENV)-uv/bin/uv)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export Q
 export UV_SYSTEM_CERTS ?= true
