@@ -91,14 +91,16 @@ def change() -> None:
 
 @cli.command("run")
 def run_command(
-    source: Annotated[str | None, typer.Argument(help="One source; without it, all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="One source, or one job; without it, all.")
+    ] = None,
 ) -> None:
     """Start the sandbox, run the Meltano jobs and show what each stream brought."""
     from sandbox import run  # noqa: PLC0415 - the connector takes a second to import
 
-    run.jobs(source)  # an unknown source is said before anything is started
+    run.jobs(name)  # an unknown name is said before anything is started
     up()
-    if not run.run(settings.load(), source, console):
+    if not run.run(settings.load(), name, console):
         raise typer.Exit(1)
 
 

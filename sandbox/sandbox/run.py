@@ -54,25 +54,29 @@ class Result:
     failure: str | None
 
 
-def jobs(source: str | None) -> list[Job]:
-    """Return the jobs of one source, or of all, in the order of the plugin files.
+def jobs(name: str | None) -> list[Job]:
+    """Return the jobs of one source, the one job of that name, or all, in the plugin files' order.
 
     Raises:
-        SandboxError: there is no such source.
+        SandboxError: there is no such source or job.
     """
     found = [job for path in _plugin_files() for job in _jobs_of(path)]
-    chosen = [job for job in found if source in (None, job.source)]
+    chosen = [job for job in found if name in (None, job.source)]
+    chosen = chosen or [job for job in found if name == job.name]
     if not chosen:
-        known = ", ".join(sorted({job.source for job in found}))
-        raise SandboxError(f"There is no source called {source}; there are: {known}.")
+        sources = ", ".join(sorted({job.source for job in found}))
+        raise SandboxError(
+            f"There is no source or job called {name}; the sources are {sources}, and"
+            " `meltano job list` shows the jobs."
+        )
     return chosen
 
 
-def run(settings: Settings, source: str | None, console: Console) -> bool:
+def run(settings: Settings, name: str | None, console: Console) -> bool:
     """Run every job, the jobs of one source in their order; say whether all succeeded."""
     if not console.is_terminal:
         console.width = WIDTH_WITHOUT_TERMINAL
-    chosen = jobs(source)
+    chosen = jobs(name)
     sources = [list(group) for _, group in groupby(chosen, attrgetter("source"))]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with (
