@@ -9,7 +9,7 @@ export Q
 export UV_SYSTEM_CERTS ?= true
 export MELTANO_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: help install run sql backfill change test lint bench bench-kills bench-sources lock clean
+.PHONY: help install run sql backfill change test lint bench bench-kills bench-sources kill-matrix lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -33,7 +33,8 @@ sql: install ## Ask the local warehouse: a prompt, or Q="select ...".
 backfill: install ## Read SOURCE= again: FROM= and TO= (dates), or the whole of it; postgres needs a TABLE=.
 	@BACKFILL_TABLE=$(TABLE) BACKFILL_FROM=$(FROM) BACKFILL_TO=$(TO) \
 	  BACKFILL_LOAD_TYPE=$(if $(FROM)$(TO),incremental,full-sync) \
-	  meltano run --state-id-suffix=$(subst $() ,_,$(strip $(TABLE) $(FROM) $(TO))) tap-$(SOURCE)--backfill target-snowflake
+	  MELTANO_RUN_STATE_ID_SUFFIX=$(subst $() ,_,$(strip $(TABLE) $(FROM) $(TO))) \
+	  meltano run tap-$(SOURCE)--backfill target-snowflake
 
 change: install ## Change some rows in the sandbox's sources, to see an incremental run.
 	@sandbox change
@@ -49,13 +50,16 @@ $(VENV)-interop/.installed: tests/interop/requirements.lock | install
 lint: install ## Check style, types and the lock file.
 	ruff format --check .
 	ruff check .
-	mypy $(addprefix -p ,sandbox snowflake_loader tapsupport $(subst -,_,$(notdir $(wildcard taps/*))))
+	mypy $(addprefix -p ,reliability sandbox snowflake_loader tapsupport $(subst -,_,$(notdir $(wildcard taps/*))))
 
 bench: install $(VENV)-bench-dlt/.installed $(VENV)-bench-meltanolabs/.installed ## Measure against peers; see bench/README.md.
 	python bench/run.py
 
 bench-kills: install ## Kill a full sync again and again and compare; BENCH_ROWS=10000000.
 	python bench/kills.py
+
+kill-matrix: install ## Kill pipelines at every boundary and compare; KILLS=500. See docs/reliability.md.
+	python -m reliability --kills $(or $(KILLS),500)
 
 bench-sources: install ## Measure the taps of reports and APIs against their stand-ins' own time.
 	python bench/adaptive_answers.py

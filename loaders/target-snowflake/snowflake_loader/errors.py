@@ -19,3 +19,7 @@ class MissingKeyError(BadRecordError, MissingKeyPropertiesError):
 
 class WarehouseError(LoadError):
     """Snowflake refused a statement or the connection to it was lost."""
+
+
+class LeaseError(LoadError):
+    """Another run holds the lease of this run's state."""

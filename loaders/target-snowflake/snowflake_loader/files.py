@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from snowflake_loader.errors import LoadError
+from snowflake_loader.faults import Point, reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,6 +115,7 @@ class FileWriter:
         assert self._path is not None  # noqa: S101
         self._writer.close()
         self._writer = None
+        reach(Point.FILE_WRITTEN)
         return DataFile(self._path, self._rows)
 
 

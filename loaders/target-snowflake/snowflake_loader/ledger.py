@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROWS_PER_STATEMENT = 500  # rejected records in one INSERT
 STATEMENT_CHARACTERS = 500_000  # of an INSERT; Snowflake takes a megabyte
-PAYLOAD_CHARACTERS = 100_000  # of a rejected record that are kept
+PAYLOAD_CHARACTERS = 100_000  # of a rejected record or a bookmark that are kept
 
 MOMENT = ColumnType(Kind.TIMESTAMP_TZ)
 
@@ -103,7 +103,7 @@ def insert_rejected(
     now = datetime.now(UTC)
     rows: list[str] = []
     for bad in rejected:
-        values = (load_id, stream, _cut(bad.reason), _cut(bad.payload), now)
+        values = (load_id, stream, cut_text(bad.reason), cut_text(bad.payload), now)
         row = f"({', '.join(map(sql_value, values))})"
         size = sum(map(len, rows)) + len(row)
         if rows and (len(rows) == ROWS_PER_STATEMENT or size > STATEMENT_CHARACTERS):
@@ -114,7 +114,7 @@ def insert_rejected(
         yield f"INSERT INTO {table} ({names}) VALUES {', '.join(rows)}"
 
 
-def _cut(text: str) -> str:
+def cut_text(text: str) -> str:
     """The text, or its beginning with the number of characters left out."""
     if len(text) <= PAYLOAD_CHARACTERS:
         return text

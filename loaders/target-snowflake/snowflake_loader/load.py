@@ -15,13 +15,13 @@ from uuid import uuid4
 
 from snowflake_loader import deletions
 from snowflake_loader.errors import LoadError, WarehouseError
+from snowflake_loader.faults import Point, reach
 from snowflake_loader.helper_tables import HelperTables
-from snowflake_loader.ledger import LedgerEntry, as_json, insert_entry, insert_rejected
+from snowflake_loader.ledger import LedgerEntry, as_json, cut_text, insert_entry, insert_rejected
 from snowflake_loader.names import LOADS, REJECTED, fold, quote
 from snowflake_loader.settings import LoadMethod
 from snowflake_loader.statements import Statements
 from snowflake_loader.tables import TableColumn
-from snowflake_loader.warehouse import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,6 +63,10 @@ class Commit:
 class NeedsHelperError(Exception):
     """Keys came twice, or newer rows are there: only by way of a helper table is it told apart."""
 
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.stream = stream
+
 
 @dataclass
 class Counts:
@@ -95,6 +99,8 @@ class TableLoad:
 
     def __post_init__(self) -> None:
         self.helpers = HelperTables(self.tables, self.table, self.stream)
+        self._marked = (0, 0)
+        self._is_applied = False
 
     def prepare(self, schema: StreamSchema, method: LoadMethod) -> None:
         """Bring the table to the stream's schema; this is DDL and so outside any transaction.
@@ -133,50 +139,92 @@ class TableLoad:
         size = path.stat().st_size
         folder = uuid4().hex
         self.session.upload(path, folder)
+        reach(Point.FILE_UPLOADED)
         path.unlink()
         self.staged.append(StagedFile(folder, rows, size, has_row_numbers))
         self.staged_bytes += size
 
-    def commit(self, commit: Commit) -> LedgerEntry | None:
-        """Commit what is staged, with its ledger entry; nothing to do gives None.
+    def mark(self) -> None:
+        """Note that the tap would not send again what is staged by now."""
+        self._marked = (len(self.staged), len(self.rejected))
 
-        Raises:
-            LoadError: rows of this snapshot that an earlier run sent are gone.
-            WarehouseError: Snowflake refused a statement; the table is as it was before.
-        """
+    def cut(self) -> None:
+        """Leave out what was staged after the last mark; the next run brings it again."""
+        files, rejected = self._marked
+        self.staged, self.rejected = self.staged[:files], self.rejected[:rejected]
+        self.staged_bytes = sum(file.bytes for file in self.staged)
+
+    def has_work(self, commit: Commit) -> bool:
+        """Whether a transaction is needed; rows of a snapshot that is published are left out."""
         if not (self.staged or self.rejected or commit.publish):
-            self._drop_columns(commit)
-            return None
+            return False
         if self._was_published(commit):
             logger.info(
                 "%s: snapshot %d is in the table already, so what was sent again is left out.",
                 self.stream, commit.version,
             )  # fmt: skip
             self._forget_staged()
+            self._is_applied = False
+            return False
+        return True
+
+    def open_helper(self, commit: Commit) -> str | None:
+        """Make the helper table that this commit needs, if any, and return its reference.
+
+        This is DDL and so outside any transaction.
+
+        Raises:
+            LoadError: rows of this snapshot that an earlier run sent are gone.
+        """
+        if not self.method.is_snapshot:
+            direct = self.method is LoadMethod.APPEND_ONLY and self.statements.copies_directly
+            return None if direct else self.helpers.staging(self.schema)
+        waiting = self.helpers.has_pending(self.method, commit.version)
+        if self.resumes and not waiting:
+            raise LoadError(
+                f"Stream {self.stream} goes on with its snapshot {commit.version}, but the rows "
+                f"that an earlier run sent do not wait for {self.table} any more. Remove the "
+                "stream's bookmark from the state, so that it is read anew."
+            )
+        self.resumes = False  # what this run has begun is there
+        if commit.publish and not waiting and self._can_replace_directly:
             return None
+        return self.pending_helper(commit)
+
+    def pending_helper(self, commit: Commit) -> str:
+        """Make the table where a snapshot's rows wait, and return its reference."""
+        return self.helpers.pending(self.schema, self.method, commit.version)
+
+    def apply(self, commit: Commit, helper: str | None) -> LedgerEntry:
+        """Bring the staged rows to the table, and the ledger entry, inside a transaction.
+
+        Raises:
+            NeedsHelperError: it has to be done once more, by way of a pending helper table.
+            WarehouseError: Snowflake refused a statement.
+        """
         self.constants.version = commit.version
-        helper = self._open_helper(commit)
-        try:
-            entry = self._transact(commit, helper)
-        except NeedsHelperError:
-            helper = self.helpers.pending(self.schema, self.method, commit.version)
-            entry = self._transact(commit, helper)
-        self._forget_staged()
-        self._clean_up(commit)
+        counts = self._load(commit, helper)
+        entry = self._entry(uuid4().hex, commit, counts)
+        self._write_ledger(entry)
+        reach(Point.LEDGER_WRITTEN)
+        self._is_applied = True
         return entry
 
-    def _transact(self, commit: Commit, helper: str | None) -> LedgerEntry:
-        with Transaction(self.session):
-            counts = self._load(commit, helper)
-            entry = self._entry(uuid4().hex, commit, counts)
-            self._write_ledger(entry)
-        return entry
+    def clean_up(self, commit: Commit) -> None:
+        """Forget what is committed, and drop what it needs no more; DDL again."""
+        self._forget_staged()
+        if self._is_applied and self.method.is_snapshot and commit.publish:
+            self.tables.published.add((self.table, self.method.value, commit.version or 0))
+            self.helpers.drop_superseded(self.method, commit.version)
+        self._is_applied = False
+        self._drop_columns(commit)
 
     def _was_published(self, commit: Commit) -> bool:
         return (self.table, self.method.value, commit.version or 0) in self.tables.published
 
     def _forget_staged(self) -> None:
         self.staged, self.rejected, self.staged_bytes = [], [], 0
+        self._marked = (0, 0)
 
     def _load(self, commit: Commit, helper: str | None) -> Counts:
         if self.method is LoadMethod.UPSERT and helper:
@@ -202,6 +250,7 @@ class TableLoad:
             self._keep_last_rows(helper)
         counts = Counts()
         counts.inserted, counts.updated = self._merge(self.statements.merge(helper))
+        reach(Point.MERGED)
         self._count(self.statements.empty(helper), "emptying the staging table of")
         return counts
 
@@ -225,6 +274,7 @@ class TableLoad:
             delete = self.statements.delete_not_newer(helper)
             insert = self.statements.insert_missing(helper)
         counts.deleted = self._count(delete, "replacing the rows of")
+        reach(Point.ROWS_DELETED)
         self._keep_last_rows(helper)
         counts.inserted = self._count(insert, "inserting into")
         return counts
@@ -242,13 +292,14 @@ class TableLoad:
     def _replace_directly(self) -> Counts:
         before = self._newest(self.statements.target) if self._keeps_newer_rows else None
         deleted = self._count(self.statements.delete_all(), "replacing the rows of")
+        reach(Point.ROWS_DELETED)
         counts = Counts(inserted=self._copy_all(self.statements.target), deleted=deleted)
         if before is not None:
             now = self._newest(self.statements.target)
             if now is not None and before > now:
-                raise NeedsHelperError
+                raise NeedsHelperError(self.stream)
         if not self._is_one_file_of_unique_keys and self._has_repeated_keys(self.statements.target):
-            raise NeedsHelperError
+            raise NeedsHelperError(self.stream)
         return counts
 
     @property
@@ -285,6 +336,7 @@ class TableLoad:
             )
         _, unmarked = self._merge(statements.unmark())
         _, marked = self._merge(statements.mark())
+        reach(Point.MERGED)
         return Counts(updated=unmarked, deleted=marked)
 
     def _stored_order_column(self) -> str | None:
@@ -323,6 +375,7 @@ class TableLoad:
             self.statements.copy(source, destination, purge=purge),
             f"copying a file into {self.table}",
         )
+        reach(Point.COPIED)
         loaded = sum(int(row.get("ROWS_LOADED") or 0) for row in rows)
         if loaded != file.rows:
             raise WarehouseError(
@@ -335,34 +388,9 @@ class TableLoad:
         rows = self.session.execute(sql, f"{purpose} {self.table}")
         return int(next(iter(rows[0].values()))) if rows else 0
 
-    # Helper tables: made before the transaction, dropped after it.
-
-    def _open_helper(self, commit: Commit) -> str | None:
-        """Make the helper table that this commit needs, if any, and return its reference."""
-        if not self.method.is_snapshot:
-            direct = self.method is LoadMethod.APPEND_ONLY and self.statements.copies_directly
-            return None if direct else self.helpers.staging(self.schema)
-        waiting = self.helpers.has_pending(self.method, commit.version)
-        if self.resumes and not waiting:
-            raise LoadError(
-                f"Stream {self.stream} goes on with its snapshot {commit.version}, but the rows "
-                f"that an earlier run sent do not wait for {self.table} any more. Remove the "
-                "stream's bookmark from the state, so that it is read anew."
-            )
-        self.resumes = False  # what this run has begun is there
-        if commit.publish and not waiting and self._can_replace_directly:
-            return None
-        return self.helpers.pending(self.schema, self.method, commit.version)
-
     @property
     def _can_replace_directly(self) -> bool:
         return self.method is LoadMethod.OVERWRITE and self.statements.copies_directly
-
-    def _clean_up(self, commit: Commit) -> None:
-        if self.method.is_snapshot and commit.publish:
-            self.tables.published.add((self.table, self.method.value, commit.version or 0))
-            self.helpers.drop_superseded(self.method, commit.version)
-        self._drop_columns(commit)
 
     def _drop_columns(self, commit: Commit) -> None:
         """Drop what left the source, once the rows that came without it are in the table."""
@@ -395,7 +423,7 @@ class TableLoad:
             published=commit.publish or not self.method.is_snapshot,
             started_at=commit.started_at,
             committed_at=datetime.now(UTC),
-            bookmark=commit.bookmark,
+            bookmark=None if commit.bookmark is None else cut_text(commit.bookmark),
         )
 
     def _write_ledger(self, entry: LedgerEntry) -> None:

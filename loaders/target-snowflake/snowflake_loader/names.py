@@ -20,6 +20,8 @@ STAGING = "_STAGING_"  # begin the names of the loader's helper tables
 PENDING = "_PENDING_"
 LOADS = "_LOADS"
 REJECTED = "_REJECTED"
+LEASES = "_LEASES"
+STATES = "_STATES"
 MAX_LENGTH = 255  # characters, Snowflake's limit for an identifier
 HELPER_PREFIX_ROOM = 48  # characters left free for the names of staging and pending tables
 DIGEST_LENGTH = 8  # hexadecimal digits of the original name's hash
@@ -80,7 +82,7 @@ def table_name(stream: str, *, whole: bool) -> str:
 
 def refuse_reserved(table: str, stream: str) -> None:
     """Raise LoadError for a table that would be one of the loader's own."""
-    if table in {LOADS, REJECTED} or table.startswith((STAGING, PENDING)):
+    if table in {LOADS, REJECTED, LEASES, STATES} or table.startswith((STAGING, PENDING)):
         raise LoadError(
             f"Stream {stream} would load table {table}, a name that the loader keeps for its own "
             "tables; give it another `table` in the setting `streams`."

@@ -5,21 +5,32 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from snowflake_loader.stored_states import marked
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 STATES_KEPT = 256  # states waiting for a commit; beyond that every second one is forgotten
 
 
 @dataclass(frozen=True)
 class WaitingState:
-    """A state and how many messages of each stream must be committed before it may go out."""
+    """A state and how many messages of each stream must be committed before it may go out.
+
+    Attributes:
+        value: What the tap sent.
+        number: Its place among the states of this run.
+        needs: Messages of each stream that came before it and were not committed then.
+        is_kept: Whether it must not be forgotten: rows are to be committed up to it.
+    """
 
     value: Any
-    needs: dict[str, int]
+    number: int
+    needs: Mapping[str, int]
+    is_kept: bool = False
 
 
 class StateTracker:
@@ -28,13 +39,14 @@ class StateTracker:
     Used by the reading thread (`receive`, `wait_for`) and by the threads that commit.
     """
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[WaitingState], None]) -> None:
         self._write = write
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._received: dict[str, int] = {}
         self._committed: dict[str, int] = {}
         self._waiting: deque[WaitingState] = deque()
         self._bookmarks: dict[str, Any] = {}
+        self._number = 0
 
     def receive(self, stream: str) -> None:
         """Count one message that carries rows; only the reading thread does."""
@@ -48,38 +60,87 @@ class StateTracker:
         """Return what the latest state says of a stream, as JSON text, for the ledger."""
         return json.dumps(self._bookmarks[stream]) if stream in self._bookmarks else None
 
-    def wait_for(self, state: Any) -> None:  # noqa: ANN401 - a state is any JSON value
+    def wait_for(self, state: Any) -> WaitingState:  # noqa: ANN401 - a state is any JSON value
         """Take in a state; it is written at once if all rows before it are committed."""
-        with self._lock:
-            if isinstance(state, dict) and isinstance(state.get("bookmarks"), dict):
-                self._bookmarks = state["bookmarks"]
+        with self._changed:
+            bookmarks = marked(state)
+            if isinstance(bookmarks, dict) and isinstance(bookmarks.get("bookmarks"), dict):
+                self._bookmarks = bookmarks["bookmarks"]
             needs = {
                 stream: count
                 for stream, count in self._received.items()
                 if count > self._committed.get(stream, 0)
             }
-            self._waiting.append(WaitingState(state, needs))
+            self._number += 1
+            waiting = WaitingState(state, self._number, needs)
+            self._waiting.append(waiting)
             if len(self._waiting) > STATES_KEPT:
                 self._forget_every_second()
             self._write_covered()
+            return waiting
 
-    def commit(self, stream: str, messages: int) -> None:
-        """Note that a stream's first so many messages are in the warehouse."""
-        with self._lock:
-            self._committed[stream] = max(messages, self._committed.get(stream, 0))
+    def keep(self, state: WaitingState) -> None:
+        """Keep this state, and none of those before it, however many states come."""
+        with self._changed:
+            self._waiting = deque(
+                replace(waiting, is_kept=waiting.number == state.number)
+                for waiting in self._waiting
+            )
+
+    def covered_by(self, commits: Mapping[str, int]) -> WaitingState | None:
+        """Return the newest state that may go out once these messages are committed, too.
+
+        Args:
+            commits: for each stream how many of its first messages will be.
+        """
+        with self._changed:
+            committed = self._committed_with(commits)
+            covered = None
+            for state in self._waiting:
+                if not self._is_covered(state, committed):
+                    break
+                covered = state
+            return covered
+
+    def wait_until_covered(self, needs: Mapping[str, int], check: Callable[[], None]) -> None:
+        """Wait until so many messages of the streams are committed.
+
+        Args:
+            needs: for each stream, how many.
+            check: called now and then; raises if waiting is of no use any more.
+        """
+        with self._changed:
+            while any(self._committed.get(stream, 0) < count for stream, count in needs.items()):
+                check()
+                self._changed.wait(0.2)
+
+    def commit(self, commits: Mapping[str, int]) -> None:
+        """Note that each stream's first so many messages are in the warehouse."""
+        with self._changed:
+            self._committed = self._committed_with(commits)
             self._write_covered()
+            self._changed.notify_all()
+
+    def _committed_with(self, commits: Mapping[str, int]) -> dict[str, int]:
+        counts = {name: max(n, self._committed.get(name, 0)) for name, n in commits.items()}
+        return self._committed | counts
 
     def _write_covered(self) -> None:
         covered = None
-        while self._waiting and self._is_covered(self._waiting[0]):
+        while self._waiting and self._is_covered(self._waiting[0], self._committed):
             covered = self._waiting.popleft()
         if covered is not None:
-            self._write(json.dumps(covered.value))
+            self._write(covered)
 
-    def _is_covered(self, state: WaitingState) -> bool:
-        return all(self._committed.get(stream, 0) >= n for stream, n in state.needs.items())
+    @staticmethod
+    def _is_covered(state: WaitingState, committed: Mapping[str, int]) -> bool:
+        return all(committed.get(stream, 0) >= n for stream, n in state.needs.items())
 
     def _forget_every_second(self) -> None:
         """An older state may always be left out; the newest is kept."""
-        newest_first = list(self._waiting)[::-2]
-        self._waiting = deque(newest_first[::-1])
+        newest = self._waiting[-1].number
+        self._waiting = deque(
+            state
+            for place, state in enumerate(self._waiting)
+            if place % 2 or state.is_kept or state.number == newest
+        )

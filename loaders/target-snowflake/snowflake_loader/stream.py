@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from snowflake_loader.batches import Requirements, check, local_path
+from snowflake_loader.commits import Part, commit_together
 from snowflake_loader.constants import Constants
 from snowflake_loader.errors import BadRecordError, LoadError, MissingKeyError
 from snowflake_loader.files import FileWriter
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from snowflake_loader.files import WorkDirectory
     from snowflake_loader.schema import StreamSchema
     from snowflake_loader.state import StateTracker
-    from snowflake_loader.workers import Worker, Workplace
+    from snowflake_loader.workers import Job, Workers, Workplace
 
 logger = logging.getLogger(__name__)
 
@@ -72,13 +73,12 @@ class Stream:
     def __init__(
         self,
         message: SchemaMessage,
-        worker: Worker,
+        workers: Workers,
         surroundings: Surroundings,
     ) -> None:
         name = self.name = message.stream
         self._hints = read_hints(name, message.schema)
         settings = self._settings = stream_settings(surroundings.config, name, self._hints)
-        self._worker = worker
         self._surroundings = surroundings
         self._records: list[msgspec.Raw] = []
         self._extracted: list[str | None] = []
@@ -99,6 +99,10 @@ class Stream:
         )
         refuse_reserved(self.table, name)
         self._key = message.key_properties
+        self._marked = 0
+        self._schema = read_schema(message, all_varchar=settings.all_varchar)
+        self._method = self._effective_method()
+        self._worker = workers.deal(first=self.is_exact)
         self._take_schema(message)
         if self._hints.dropped_columns:  # so that no state goes out before they are dropped
             surroundings.states.receive(name)
@@ -123,8 +127,17 @@ class Stream:
                 f"Stream {self.name} changed what it asks of the loader in mid-stream; correct "
                 "the tap. Nothing since the last commit was kept."
             )
-        self.commit()
+        if self.is_exact and self._only_grows(message):
+            self.flush()
+            self._close_file()
+        else:
+            self.commit()
         self._take_schema(message)
+
+    def _only_grows(self, message: SchemaMessage) -> bool:
+        """Whether rows of the former schema lose no column by the new one."""
+        new = read_schema(message, all_varchar=self._settings.all_varchar)
+        return {c.name for c in self._schema.columns} <= {c.name for c in new.columns}
 
     def _take_schema(self, message: SchemaMessage) -> None:
         self._schema = read_schema(message, all_varchar=self._settings.all_varchar)
@@ -207,9 +220,29 @@ class Stream:
         if table.num_rows:
             self._write(table)
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether its rows, sent twice, would stand twice: nothing tells one from the other.
+
+        They are committed only as far as a state covers them; see `ExactStreams`.
+        """
+        return self._method is LoadMethod.APPEND_ONLY or (
+            self._method.is_snapshot and not self._schema.keys
+        )
+
+    @property
+    def has_uncommitted(self) -> bool:
+        """Whether rows have come since the last commit was asked for."""
+        return self._uncommitted
+
+    @property
+    def ends_with_input(self) -> bool:
+        """Whether the end of the input stands for the tap's word that the stream is whole."""
+        return self._settings.publish_on is PublishOn.END_OF_INPUT
+
     def is_commit_due(self) -> bool:
         """Whether rows have waited long enough, or are many enough, to be committed."""
-        if not self._uncommitted or not self._can_wait_in_warehouse:
+        if not self._uncommitted or not self.can_wait_in_warehouse:
             return False
         staged = self._load.staged_bytes if self._load else 0
         return (
@@ -218,31 +251,60 @@ class Stream:
 
     def commit(self, *, publish: bool = False) -> None:
         """Ask for everything received so far to be committed."""
-        self.flush()
-        self._close_file()
-        covers_state = publish or self._can_wait_in_warehouse
-        commit = Commit(
-            version=self._version or self._run_version,
-            publish=publish,
-            bookmark=self._surroundings.states.bookmark(self.name),
-            started_at=self._started_at,
+        part, states = self.part(publish=publish), self._surroundings.states
+        self._worker.give(lambda place: commit_together(place, [part], states))
+
+    def part(self, *, publish: bool = False, cut: bool = False) -> Part:
+        """Return everything received so far as a part of a commit that is about to be given.
+
+        Args:
+            publish: whether a snapshot is whole.
+            cut: whether what came after the last mark is left out.
+        """
+        if cut:
+            self._records, self._extracted, self.buffered_bytes = [], [], 0
+        else:
+            self.flush()
+            self._close_file()
+        states = self._surroundings.states
+        covered = self._marked if cut else states.received(self.name)
+        rejected, self._rejected = ([] if cut else self._rejected), []
+        part = Part(
+            load=lambda: self._table_load,
+            commit=Commit(
+                version=self._version or self._run_version,
+                publish=publish,
+                bookmark=None if cut else states.bookmark(self.name),
+                started_at=self._started_at,
+            ),
+            rejected=rejected,
+            covered=covered if publish or self.can_wait_in_warehouse else None,
+            is_cut=cut,
+            is_exact=self.is_exact,
         )
-        rejected, self._rejected = self._rejected, []
-        covered = self._surroundings.states.received(self.name)
-
-        def work(_: Workplace) -> None:
-            load = self._table_load
-            load.rejected += rejected
-            if entry := load.commit(commit):
-                logger.info("%s: %s", self.name, entry.summary)
-            if covers_state:
-                self._surroundings.states.commit(self.name, covered)
-
-        self._worker.give(work)
         self._uncommitted = False
         self._has_rows = self._has_rows and not publish
+        self._marked = covered
         self._commit_due = time.monotonic() + self._surroundings.sizes.commit_seconds
         self._started_at = datetime.now(UTC)
+        return part
+
+    def mark(self) -> None:
+        """Note that a state covers everything received so far."""
+        self.flush()
+        self._close_file()
+        rejected, self._rejected = self._rejected, []
+        self._marked = self._surroundings.states.received(self.name)
+
+        def work(_: Workplace) -> None:
+            self._table_load.rejected += rejected
+            self._table_load.mark()
+
+        self._worker.give(work)
+
+    def give(self, job: Job) -> None:
+        """Give a job to the session that this stream is loaded by."""
+        self._worker.give(job)
 
     def end(self, *, whole: bool) -> bool:
         """Commit the rest at the end of the input; False if a snapshot was left unfinished.
@@ -250,17 +312,17 @@ class Stream:
         Args:
             whole: whether the input came to its end, as opposed to a signal to stop.
         """
-        at_end = self._settings.publish_on is PublishOn.END_OF_INPUT and whole
+        at_end = self.ends_with_input and whole
         publish = self._method.is_snapshot and at_end and self._has_rows
         waiting = self._method.is_snapshot and (self._has_rows or self._opened is not None)
-        if publish or self._can_wait_in_warehouse:
+        if publish or (self.can_wait_in_warehouse and not self.is_exact):
             self.commit(publish=publish)
         return publish or not waiting
 
     # Parts
 
     @property
-    def _can_wait_in_warehouse(self) -> bool:
+    def can_wait_in_warehouse(self) -> bool:
         """Whether rows may be committed before they are published.
 
         A later run finds the rows of an unfinished snapshot by their version; without one they
@@ -309,7 +371,7 @@ class Stream:
         return method
 
     def _change_version(self, version: int) -> None:
-        if self._uncommitted:
+        if self._uncommitted and self._method is not LoadMethod.APPEND_ONLY:
             self.commit()
         self._version, self._opened, self._has_rows = version, None, False
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +22,16 @@ from typing_extensions import override
 
 from snowflake_loader.batches import json_lines
 from snowflake_loader.errors import LoadError
+from snowflake_loader.exact_streams import ExactStreams
+from snowflake_loader.faults import Point, reach
 from snowflake_loader.files import WorkDirectory
+from snowflake_loader.leases import Lease
+from snowflake_loader.meltano_run import run_state
 from snowflake_loader.reader import MessageReader, StopSignal
 from snowflake_loader.schema import SchemaMessage
 from snowflake_loader.settings import LoadMethod, OnBadRecord, PublishOn, sizes
 from snowflake_loader.state import StateTracker
+from snowflake_loader.stored_states import SEQUENCE, marked
 from snowflake_loader.stream import Stream, Surroundings
 from snowflake_loader.workers import Workers
 
@@ -31,6 +39,7 @@ if TYPE_CHECKING:
     from singer_sdk.plugin_base import _ConfigInput
 
     from snowflake_loader.reader import Message
+    from snowflake_loader.state import WaitingState
 
 BUFFERED_BYTES = 64 * 1024 * 1024  # records of all streams together that may wait undecoded
 MEMORY_CHECK_MESSAGES = 1000
@@ -210,6 +219,31 @@ class TargetSnowflake(Target):
             description="How long a statement waits for another's lock.",
         ),
         th.Property(
+            "state_id",
+            th.StringType,
+            description="Name of the state that this run goes on with; only one run at a time may "
+            "load it. In a run of Meltano it is known.",
+        ),
+        th.Property(
+            "state_schema",
+            th.StringType,
+            description="Schema of the database where states are kept, each written in the "
+            "transaction of its rows. In a run of Meltano it is known from the state backend, "
+            "`target-snowflake://<schema>`.",
+        ),
+        th.Property(
+            "lease_seconds",
+            th.NumberType,
+            default=60,
+            description="How long a run that has died keeps another from loading the same state.",
+        ),
+        th.Property(
+            "lease_wait_seconds",
+            th.NumberType,
+            default=90,
+            description="How long to wait for another run that loads the same state.",
+        ),
+        th.Property(
             "run_id",
             th.StringType,
             description="Name of this run in the ledger; made up if not set.",
@@ -229,8 +263,13 @@ class TargetSnowflake(Target):
         self.run_id = self.config.get("run_id") or uuid4().hex
         self._streams: dict[str, Stream] = {}
         self._schemas: dict[str, SchemaMessage] = {}
-        self._states = StateTracker(_write_state)
-        self._workers = Workers(self.config, self.run_id, int(self.config["max_connections"]))
+        run = run_state(self.config)
+        self._lease = Lease(self.config, run, _owner(self.run_id)) if run else None
+        self._states = StateTracker(self._write_state)
+        self._workers = Workers(
+            self.config, self.run_id, int(self.config["max_connections"]), self._lease
+        )
+        self._exact = ExactStreams(self._streams.values, self._states, self._workers.check)
         self._messages = 0
         self._surroundings = Surroundings(
             config=self.config,
@@ -287,7 +326,7 @@ class TargetSnowflake(Target):
 
     @override
     def _process_state_message(self, message_dict: Any) -> None:
-        self._states.wait_for(message_dict.value)
+        self._exact.take_state(self._states.wait_for(message_dict.value))
         self._workers.check()
 
     @override
@@ -298,14 +337,27 @@ class TargetSnowflake(Target):
     @override
     def process_endofpipe(self) -> None:
         stopped = self._stop.number
+        if stopped:
+            reach(Point.DRAINING)
         unfinished = [
             name for name, stream in self._streams.items() if not stream.end(whole=not stopped)
         ]
+        uncovered = self._exact.end(whole=not stopped)
         self._workers.finish()
         self._close()
         if stopped:
-            self.logger.info("Stopped by signal %d; what was received is committed.", stopped)
+            left_out = f", but for rows of {', '.join(uncovered)} after the last STATE"
+            self.logger.info(
+                "Stopped by signal %d; what was received is committed%s.",
+                stopped, left_out if uncovered else "",
+            )  # fmt: skip
             sys.exit(128 + stopped)
+        if uncovered:
+            raise LoadError(
+                f"The input ended with rows of {', '.join(uncovered)} that no STATE covers, so "
+                "they were left out: the next run brings them again. If that tap never sends a "
+                "STATE after its last row, set publish_on to end_of_input."
+            )
         if unfinished:
             raise LoadError(
                 f"The input ended before the tap said that {', '.join(unfinished)} was whole, so "
@@ -325,7 +377,7 @@ class TargetSnowflake(Target):
             ) from None
 
     def _new_stream(self, message: SchemaMessage) -> Stream:
-        stream = Stream(message, self._workers.deal(), self._surroundings)
+        stream = Stream(message, self._workers, self._surroundings)
         for other in self._streams.values():
             if other.table == stream.table:
                 raise LoadError(
@@ -343,10 +395,23 @@ class TargetSnowflake(Target):
     def _commit_what_is_due(self) -> None:
         self._workers.check()
         for stream in self._streams.values():
-            if stream.is_commit_due():
+            if not stream.is_exact and stream.is_commit_due():
                 stream.commit()
+        self._exact.commit_if_due()
+
+    def _write_state(self, state: WaitingState) -> None:
+        """Print a state, numbered if the warehouse keeps it, too."""
+        if self._lease:
+            self._lease.wait()
+        kept = self._lease is not None and self._lease.states is not None
+        number = {SEQUENCE: self._lease.sequence(state.number)} if self._lease and kept else {}
+        sys.stdout.write(f"{json.dumps(marked(state.value, **number))}\n")
+        sys.stdout.flush()
+        reach(Point.STATE_EMITTED)
 
     def _close(self) -> None:
+        if self._lease:
+            self._lease.release()
         self._surroundings.writer_thread.shutdown(wait=True, cancel_futures=True)
         self._surroundings.directory.remove()
 
@@ -411,6 +476,5 @@ def _exit_with(target: type[TargetSnowflake], error: Exception) -> NoReturn:
     sys.exit(1)
 
 
-def _write_state(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+def _owner(run_id: str) -> str:
+    return f"run {run_id} on {socket.gethostname()} (process {os.getpid()})"

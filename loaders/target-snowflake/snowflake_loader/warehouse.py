@@ -34,6 +34,8 @@ ADVICE = {
     630: "The statement ran into its time limit.",
     90073: "A resource monitor has stopped the warehouse; ask its owner.",
 }
+# The connector asks once more when an answer is lost, and learns that the session has gone.
+SESSION_ENDED = {390104, 390111, 390114}
 CONNECTION_LOST = "The connection was lost; nothing of this commit is in the warehouse. Run again."
 
 
@@ -69,6 +71,21 @@ class Session:
                 return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except Error as error:
             raise WarehouseError(explain(error, purpose)) from error
+
+    def commit(self) -> None:
+        """Commit the open transaction.
+
+        Raises:
+            CommitUnansweredError: the connection was lost before the answer came.
+            WarehouseError: Snowflake refused to commit.
+        """
+        try:
+            self.execute("COMMIT", "committing")
+        except WarehouseError as error:
+            number = getattr(error.__cause__, "errno", None)
+            if is_lost(error.__cause__) or number in SESSION_ENDED:
+                raise CommitUnansweredError(str(error)) from error
+            raise
 
     def upload(self, path: Path, folder: str) -> None:
         """Put one local file into a folder of the session's stage.
@@ -138,24 +155,33 @@ def connect(config: Mapping[str, Any], run_id: str) -> Session:
 OPTIONAL = ("host", "port", "protocol", "warehouse", "role")
 
 
+def is_lost(error: BaseException | None) -> bool:
+    """Whether an error of the connector means that the connection is gone."""
+    from snowflake.connector.errors import InterfaceError, OperationalError  # noqa: PLC0415
+
+    is_of_network = isinstance(error, (OperationalError, InterfaceError))
+    return is_of_network and getattr(error, "errno", None) not in ADVICE
+
+
 def explain(error: Exception, purpose: str) -> str:
     """Return what was being done, what Snowflake said, and what to do, as a sentence."""
     number = getattr(error, "errno", None)
     said = " ".join((getattr(error, "raw_msg", None) or str(error)).split())
     query = getattr(error, "sfqid", None)
-    from snowflake.connector.errors import InterfaceError, OperationalError  # noqa: PLC0415
-
-    lost = isinstance(error, (OperationalError, InterfaceError)) and number not in ADVICE
-    advice = CONNECTION_LOST if lost else ADVICE.get(number or 0, "")
+    advice = CONNECTION_LOST if is_lost(error) else ADVICE.get(number or 0, "")
     where = f" (query {query})" if query else ""
     return f"Snowflake refused {purpose}{where}: {said.rstrip('.')}. {advice}".rstrip()
+
+
+class CommitUnansweredError(WarehouseError):
+    """The connection was lost while Snowflake committed: it may have, or not."""
 
 
 class Transaction:
     """A block whose statements commit together or not at all.
 
     DDL commits an open transaction in Snowflake ("snowflake.md", section 11), so none may be
-    executed inside.
+    executed inside. Raises CommitUnansweredError when the answer to COMMIT is lost.
     """
 
     def __init__(self, session: Session) -> None:
@@ -167,7 +193,7 @@ class Transaction:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if error is None:
-            self._session.execute("COMMIT", "committing")
+            self._session.commit()
             return
         try:
             self._session.execute("ROLLBACK", "rolling back")

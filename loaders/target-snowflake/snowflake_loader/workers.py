@@ -16,15 +16,30 @@ from snowflake_loader.warehouse import Session, connect
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from snowflake_loader.leases import Lease
+
 JOBS_AHEAD = 4  # uploads and commits that may wait for one session; then reading waits
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """What a job finds in its thread: the session and the tables it has seen."""
+    """What a job finds in its thread.
+
+    Attributes:
+        session: The thread's session.
+        tables: The tables it has seen.
+        lease: The run's lease, if it has one.
+        seat: The number of the session, for the lease.
+        config: The loader's settings.
+        run_id: Name of the run.
+    """
 
     session: Session
     tables: SchemaTables
+    lease: Lease | None
+    seat: int
+    config: Mapping[str, Any]
+    run_id: str
 
 
 Job = Callable[[Workplace], None]
@@ -35,9 +50,13 @@ class Worker:
 
     _opening = threading.Lock()  # two sessions must not create the schema or ledger at once
 
-    def __init__(self, config: Mapping[str, Any], run_id: str, number: int) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], run_id: str, lease: Lease | None, number: int
+    ) -> None:
         self._config = config
         self._run_id = run_id
+        self._lease = lease
+        self._number = number
         self._jobs: queue.Queue[Job | None] = queue.Queue(JOBS_AHEAD)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"session-{number}", daemon=True)
@@ -84,6 +103,8 @@ class Worker:
 
     def _open(self) -> Workplace:
         session = connect(self._config, self._run_id)
+        if self._lease:
+            self._lease.wait()
         database, schema = self._config["database"].upper(), self._config["schema"].upper()
         tables = SchemaTables(session, database, schema)
         with self._opening:
@@ -91,7 +112,7 @@ class Worker:
             tables.ensure(LOADS, LOADS_COLUMNS, LOADS)
             tables.ensure(REJECTED, REJECTED_COLUMNS, REJECTED)
         tables.read_published()
-        return Workplace(session, tables)
+        return Workplace(session, tables, self._lease, self._number, self._config, self._run_id)
 
 
 @dataclass
@@ -101,16 +122,22 @@ class Workers:
     config: Mapping[str, Any]
     run_id: str
     limit: int
+    lease: Lease | None = None
     _workers: list[Worker] = field(default_factory=list)
     _dealt: int = 0
 
-    def deal(self) -> Worker:
-        """Return the worker for the next stream, started when it is the first of its turn."""
-        if len(self._workers) < self.limit:
-            self._workers.append(Worker(self.config, self.run_id, len(self._workers)))
-        worker = self._workers[self._dealt % self.limit]
-        self._dealt += 1
-        return worker
+    def deal(self, *, first: bool = False) -> Worker:
+        """Return the worker for the next stream, started when it is the first of its turn.
+
+        Args:
+            first: whether it must be the first worker, which commits several streams together.
+        """
+        place = 0 if first else self._dealt % self.limit
+        self._dealt += not first
+        while len(self._workers) <= place:
+            number = len(self._workers)
+            self._workers.append(Worker(self.config, self.run_id, self.lease, number))
+        return self._workers[place]
 
     def check(self) -> None:
         """Raise what any worker's job raised."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snowflake_loader.state import STATES_KEPT, StateTracker
+from snowflake_loader.state import STATES_KEPT, StateTracker, WaitingState
 
 steps = st.lists(
     st.one_of(
@@ -23,7 +22,7 @@ steps = st.lists(
 @given(steps)
 def test_no_state_is_ahead_of_any_streams_rows(steps: list[tuple[str, str | None]]) -> None:
     """A state is the rows received of each stream, so what goes out can be compared."""
-    written: list[str] = []
+    written: list[WaitingState] = []
     tracker = StateTracker(written.append)
     received, committed = dict.fromkeys("abc", 0), dict.fromkeys("abc", 0)
     last: dict[str, Any] = {}
@@ -36,23 +35,39 @@ def test_no_state_is_ahead_of_any_streams_rows(steps: list[tuple[str, str | None
             tracker.wait_for(last)
         elif stream:
             committed[stream] = received[stream]
-            tracker.commit(stream, received[stream])
-        for state in map(json.loads, written):
-            assert all(committed[name] >= count for name, count in state.items())
-    for name, count in received.items():
-        tracker.commit(name, count)
+            tracker.commit({stream: received[stream]})
+        for state in written:
+            assert all(committed[name] >= count for name, count in state.value.items())
+    would_go_out = tracker.covered_by(received)
+    tracker.commit(received)
 
-    assert (json.loads(written[-1]) if written else {}) == last
+    assert (written[-1].value if written else {}) == last
+    assert would_go_out in (None, written[-1] if written else None)
 
 
 def test_the_newest_state_survives_when_many_wait() -> None:
     """Memory stays bounded however often a tap sends STATE, and none that matters is lost."""
-    written: list[str] = []
+    written: list[WaitingState] = []
     tracker = StateTracker(written.append)
     tracker.receive("a")
     for number in range(STATES_KEPT * 3):
         tracker.wait_for({"bookmarks": {"a": number}})
 
-    tracker.commit("a", 1)
+    tracker.commit({"a": 1})
 
-    assert [json.loads(state) for state in written] == [{"bookmarks": {"a": STATES_KEPT * 3 - 1}}]
+    assert [state.value for state in written] == [{"bookmarks": {"a": STATES_KEPT * 3 - 1}}]
+
+
+def test_a_state_up_to_which_rows_are_committed_is_never_forgotten() -> None:
+    written: list[WaitingState] = []
+    tracker = StateTracker(written.append)
+    tracker.receive("a")
+    kept = tracker.wait_for({"bookmarks": {"a": 1}})
+    tracker.keep(kept)
+    tracker.receive("a")
+    for number in range(STATES_KEPT * 3):
+        tracker.wait_for({"bookmarks": {"a": 2, "number": number}})
+
+    tracker.commit({"a": 1})
+
+    assert [state.value for state in written] == [{"bookmarks": {"a": 1}}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -15,8 +16,9 @@ class Fault:
     Attributes:
         kind: `cut_before` ends the session and breaks the connection instead of running the
             statement, `cut_after` does so once it ran, `fail` answers with `errno` and `message`.
-        word: Only statements whose text contains this word, in any case.
+        word: Only statements whose text contains this word or words, in any case.
         times: How many statements it still strikes.
+        skip: How many such statements it leaves alone before that.
         errno: Snowflake's error number, for `fail`.
         message: Its text, for `fail`.
     """
@@ -24,6 +26,7 @@ class Fault:
     kind: Kind
     word: str
     times: int = 1
+    skip: int = 0
     errno: int = 603
     message: str = "SQL execution internal error: a fault was asked for."
 
@@ -52,7 +55,10 @@ class Faults:
     def take(self, sql: str) -> Fault | None:
         """The first fault that this statement meets; counts it."""
         for fault in self._waiting:
-            if fault.word.lower() in sql.lower():
+            if re.search(rf"\b{re.escape(fault.word)}\b", sql, re.IGNORECASE):
+                if fault.skip:
+                    fault.skip -= 1
+                    continue
                 fault.times -= 1
                 if fault.times <= 0:
                     self._waiting.remove(fault)

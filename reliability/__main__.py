@@ -1,0 +1,146 @@
+"""`python -m reliability`: the kill matrix."""
+
+from __future__ import annotations
+
+import enum
+import os
+import random
+import sys
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from reliability import kills, report
+from reliability.matrix import MELTANO, STATE_STORED, Bench, Result
+from reliability.targets import Target, job_targets, sandbox_variables, small_targets
+from sandbox import services
+from sandbox.settings import Settings, free_port
+from sandbox.testing import Warehouse
+from sandbox.warehouse_service import WarehouseService
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+console = Console()
+
+
+class Promise(enum.StrEnum):
+    """Where the state is kept, and so what a crash may do."""
+
+    WHOLE = "whole"
+    FILE = "file"
+    SPLIT = "split"
+
+
+PROMISES = (
+    "whole: the state commits with the rows. file: it is written some time after. split: before, "
+    "by a loader that is broken on purpose."
+)
+MELTANO_EVERY = 20  # one case of so many is run by Meltano itself
+SMALL_SHARE = 0.5  # of the cases are the small tap's
+ATTEMPTS = 3  # cases for each kill asked for: some runs end before their boundary
+
+
+def main(
+    *,
+    kills: Annotated[int, typer.Option(help="How many kills.")] = 500,
+    seed: Annotated[int, typer.Option(help="Decides which.")] = 1,
+    promise: Annotated[Promise, typer.Option(help=PROMISES)] = Promise.WHOLE,
+    small: Annotated[bool, typer.Option(help="Only the small tap, no jobs.")] = False,
+    output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("output"),
+) -> None:
+    """Kill pipelines at every boundary and compare what is left; 1 at the first lost row."""
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="kill-matrix-") as folder, ExitStack() as stack:
+        benches = [
+            _bench(Path(folder) / str(number), stack, promise)
+            for number in range(min(os.cpu_count() or 1, 2))
+        ]
+        _run(benches, kills, seed, results, small=small)
+    report.write(results, output)
+    report.show(results, console)
+    for result in results:
+        if not result.is_good:
+            console.print(f"{result.target}, {result.boundary}: {result}", markup=False)
+    raise typer.Exit(any(not result.is_good for result in results))
+
+
+def _bench(folder: Path, stack: ExitStack, promise: Promise) -> Bench:
+    """Start a sandbox of the matrix's own."""
+    ports = {name: free_port() for name in ("warehouse", "postgres", "vendors")}
+    settings = Settings(
+        folder / "sandbox",
+        ports["warehouse"],
+        ports["postgres"],
+        ports["vendors"],
+        idle_transaction_seconds=2,
+        rows=400,
+    )
+    for service in services.all_services(settings):
+        stack.callback(service.server.stop)
+        service.up()
+    variables = sandbox_variables(ports, folder)
+    warehouse_service = WarehouseService(settings)
+    broken = (sys.executable, "-m", "reliability.split_loader")
+    loader = broken if promise is Promise.SPLIT else None
+    warehouse = Warehouse({**warehouse_service.config, "schema": "KILLS"}, warehouse_service)
+    return Bench(warehouse, variables, folder / "cases", promise is Promise.FILE, loader)
+
+
+def _run(
+    benches: list[Bench], wanted: int, seed: int, results: list[Result], *, small: bool
+) -> None:
+    """Kill until so many kills have struck, or one has done harm."""
+    lock, stop = threading.Lock(), threading.Event()
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("kills", total=wanted)
+
+        def work(number: int) -> None:
+            bench = benches[number]
+            for target, boundary, chance in _plan(bench, seed, number, small=small):
+                with lock:
+                    struck = sum(result.struck for result in results)
+                    if stop.is_set() or struck >= wanted or len(results) > wanted * ATTEMPTS:
+                        return
+                result = bench.kill(target, boundary, chance)
+                with lock:
+                    results.append(result)
+                    progress.update(task, completed=sum(result.struck for result in results))
+                    if not result.is_good:
+                        stop.set()
+
+        with ThreadPoolExecutor(len(benches)) as executor:
+            list(executor.map(work, range(len(benches))))
+
+
+def _plan(
+    bench: Bench, seed: int, number: int, *, small: bool
+) -> Iterator[tuple[Target, str, random.Random]]:
+    """Every boundary in turn, on targets drawn by lot: quick ones more often."""
+    chance = random.Random(seed * 1000 + number)  # noqa: S311 - repeatable, not secret
+    own = small_targets()
+    jobs = [] if small else job_targets(bench.variables)
+    weights = [1 / bench.reference(target).seconds for target in jobs]
+    names = kills.boundaries()
+    count = 0
+    while True:
+        chance.shuffle(names)
+        for boundary in names:
+            count += 1
+            if jobs and count % MELTANO_EVERY == 0:
+                (target,) = chance.choices([t for t in jobs if t.prior is None], k=1)
+                yield target, chance.choice([MELTANO, STATE_STORED]), chance
+            is_small = not jobs or chance.random() < SMALL_SHARE
+            (target,) = [chance.choice(own)] if is_small else chance.choices(jobs, weights)
+            yield target, boundary, chance
+
+
+if __name__ == "__main__":
+    typer.run(main)

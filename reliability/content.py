@@ -1,0 +1,135 @@
+"""What stands in a schema's tables, and how it differs from what should."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from snowflake_loader.warehouse import Session
+
+# What says when a row was loaded, not what it is.
+LOADING_COLUMNS = ("_UPLOADED_AT", "_TASK_INSTANCE", "PGP_IS_DELETED_UPDATED_AT")
+LOADING_PREFIX = "_SDC_"
+
+Rows = Counter[tuple[str | None, ...]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's columns and how often each row stands in it, values as text."""
+
+    columns: tuple[str, ...]
+    rows: Rows
+
+    def without(self, names: frozenset[str]) -> Table:
+        """The table without some columns."""
+        kept = [place for place, name in enumerate(self.columns) if name not in names]
+        rows: Rows = Counter()
+        for row, count in self.rows.items():
+            rows[tuple(row[place] for place in kept)] += count
+        return Table(tuple(self.columns[place] for place in kept), rows)
+
+
+Content = dict[str, Table]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Rows that are missing from a schema, and rows that stand in it too often."""
+
+    lost: int
+    doubled: int
+
+
+def content(session: Session, schema: str) -> Content:
+    """Return the tables that the loader filled, without its own."""
+    named: dict[str, list[str]] = {}
+    for row in session.execute(
+        "SELECT TABLE_NAME, COLUMN_NAME FROM RAW.INFORMATION_SCHEMA.COLUMNS "
+        f"WHERE TABLE_SCHEMA = '{schema}' ORDER BY TABLE_NAME, COLUMN_NAME",
+        "reading the tables",
+    ):
+        if not row["TABLE_NAME"].startswith("_"):
+            named.setdefault(row["TABLE_NAME"], []).append(row["COLUMN_NAME"])
+    return {table: _table(session, schema, table, columns) for table, columns in named.items()}
+
+
+def _table(session: Session, schema: str, table: str, columns: list[str]) -> Table:
+    kept = [
+        name
+        for name in columns
+        if name not in LOADING_COLUMNS and not name.startswith(LOADING_PREFIX)
+    ]
+    selected = ", ".join(f'TO_VARCHAR("{name}") AS "{name}"' for name in kept)
+    rows = session.execute(f'SELECT {selected} FROM RAW.{schema}."{table}"', f"reading {table}")
+    return Table(tuple(kept), Counter(tuple(row[name] for name in kept) for row in rows))
+
+
+def methods(session: Session, schema: str) -> dict[str, str]:
+    """Return by which method each table was loaded last."""
+    rows = session.execute(
+        f"SELECT TABLE_NAME, METHOD FROM RAW.{schema}._LOADS ORDER BY COMMITTED_AT",
+        "reading the ledger",
+    )
+    return {row["TABLE_NAME"]: row["METHOD"] for row in rows}
+
+
+def volatile(first: Content, second: Content) -> dict[str, frozenset[str]]:
+    """Return the columns of each table that differ between two undisturbed runs."""
+    found: dict[str, frozenset[str]] = {}
+    for name, table in first.items():
+        other = second[name]
+        found[name] = frozenset(
+            column for column in table.columns if _values(table, column) != _values(other, column)
+        )
+    return found
+
+
+def _values(table: Table, column: str) -> Counter[str | None]:
+    place = table.columns.index(column)
+    values: Counter[str | None] = Counter()
+    for row, count in table.rows.items():
+        values[row[place]] += count
+    return values
+
+
+def difference(expected: Content, found: Content, *, may_repeat: bool) -> Difference:
+    """Compare what stands in a schema with what should.
+
+    Args:
+        expected: the content after an undisturbed run.
+        found: the content after a killed run and one more.
+        may_repeat: whether a table may hold its rows as whole copies, each run one more.
+    """
+    lost = doubled = 0
+    for name, table in expected.items():
+        rows = found[name].rows if name in found else Counter()
+        copies = _copies(table.rows, rows) if may_repeat else 1
+        wanted = Counter({row: count * copies for row, count in table.rows.items()})
+        lost += (wanted - rows).total()
+        doubled += (rows - wanted).total()
+    return Difference(lost, doubled)
+
+
+def _copies(expected: Rows, found: Rows) -> int:
+    return max(1, round(found.total() / expected.total())) if expected else 1
+
+
+def is_whole_or_empty(expected: Table, found: Table | None) -> bool:
+    """Whether a snapshot is published wholly or not at all."""
+    return found is None or not found.rows or found.rows == expected.rows
+
+
+def digest(tables: Mapping[str, Table]) -> str:
+    """Return a hash of the content that does not depend on the order of rows."""
+    text = "\n".join(
+        f"{name}\t{row}\t{count}"
+        for name in sorted(tables)
+        for row, count in sorted(tables[name].rows.items(), key=str)
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,314 @@
+"""Runs the kills one after the other on a sandbox, and judges what each left behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import psutil
+
+from reliability import content, kills
+from reliability.pipeline import NO_KILL, Kill, Outcome, Pipeline, environment
+from reliability.states import FileStates, WarehouseStates
+from reliability.targets import BIN, ROOT, Target
+from snowflake_loader.names import STATES
+from snowflake_loader.stored_states import STATES_COLUMNS, StoredStates
+from snowflake_loader.tables import SchemaTables
+from snowflake_loader.target import TargetSnowflake
+from snowflake_loader.warehouse import connect
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from reliability.content import Content
+    from sandbox.testing import Warehouse
+
+MELTANO = "Meltano, any moment"
+STATE_STORED = "Meltano, state stored"
+LEASE_SECONDS = 1.0
+NETWORK_SECONDS = 20
+RERUNS = 3  # at most; one is enough unless a fault strikes late
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What undisturbed runs of a target give."""
+
+    content: Content
+    volatile: dict[str, frozenset[str]]
+    methods: dict[str, str]
+    messages: int
+    seconds: float
+
+    def stable(self, found: Content) -> Content:
+        """Content without the columns that differ from run to run."""
+        return {
+            name: table.without(self.volatile.get(name, frozenset()))
+            for name, table in found.items()
+        }
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one kill did.
+
+    Attributes:
+        struck: Whether something was killed: a run may end before its boundary comes.
+        half: Tables that stood half-published after the kill.
+        failure: Why the run after it did not end well, if so.
+    """
+
+    target: str
+    boundary: str
+    struck: bool
+    lost: int = 0
+    doubled: int = 0
+    half: int = 0
+    failure: str | None = None
+
+    @property
+    def is_good(self) -> bool:
+        return not (self.lost or self.doubled or self.half or self.failure)
+
+
+@dataclass
+class Bench:
+    """One sandbox on which pipelines are killed, one after the other.
+
+    Attributes:
+        warehouse: Its warehouse.
+        variables: Where taps and Meltano find it.
+        folder: For the files of cases.
+        keeps_states_in_file: Whether states are kept in a file: a weaker promise.
+        loader: The loader's command, if not the project's own.
+    """
+
+    warehouse: Warehouse
+    variables: Mapping[str, str]
+    folder: Path
+    keeps_states_in_file: bool = False
+    loader: tuple[str, ...] | None = None
+    _references: dict[str, Reference] = field(default_factory=dict, init=False)
+    _cases: int = field(default=0, init=False)
+
+    def reference(self, target: Target) -> Reference:
+        """Run a target undisturbed, twice, and note what it gives."""
+        if target.label not in self._references:
+            first, outcome, methods = self._undisturbed(target)
+            second, _, _ = self._undisturbed(target)
+            volatile = content.volatile(first, second)
+            stable = {name: table.without(volatile[name]) for name, table in first.items()}
+            self._references[target.label] = Reference(
+                stable, volatile, methods, outcome.messages, outcome.seconds
+            )
+        return self._references[target.label]
+
+    def kill(self, target: Target, boundary: str, chance: random.Random) -> Result:
+        """Kill a target once, run it again, and compare."""
+        reference = self.reference(target)
+        if boundary in {MELTANO, STATE_STORED}:
+            return self._kill_meltano(target, reference, boundary, chance)
+        kill = kills.kill_at(boundary, chance, reference.messages, reference.seconds)
+        with _Case(self, target) as case:
+            case.load_prior()
+            outcome = self._run_killed(case.pipeline, kill)
+            struck = _is_struck(kill, outcome)
+            half = 0 if not target.is_one_snapshot else case.half_published(reference)
+            failure = case.run_again()
+            difference = case.difference(reference)
+        return Result(
+            target.label, boundary, struck, difference.lost, difference.doubled, half, failure
+        )
+
+    def _run_killed(self, pipeline: Pipeline, kill: Kill) -> Outcome:
+        if kill.warehouse is None:
+            return pipeline.run(kill)
+        self.warehouse.fault(**kill.warehouse)
+        try:
+            return pipeline.run(kill)
+        finally:
+            self.warehouse.clear_faults()
+
+    def _undisturbed(self, target: Target) -> tuple[Content, Outcome, dict[str, str]]:
+        with _Case(self, target) as case:
+            case.load_prior()
+            outcome = case.pipeline.run(NO_KILL)
+            if not outcome.is_whole:
+                raise RuntimeError(f"{target.label} does not run undisturbed:\n{outcome.log}")
+            found = content.content(case.session, case.schema)
+            return found, outcome, content.methods(case.session, case.schema)
+
+    def _kill_meltano(
+        self, target: Target, reference: Reference, boundary: str, chance: random.Random
+    ) -> Result:
+        with _Case(self, target) as case:
+            case.load_prior()
+            fault = {"TARGET_SNOWFLAKE_FAULT": f"state-stored:{chance.randint(1, 2)}"}
+            at_point = boundary == STATE_STORED
+            process = case.start_meltano(fault if at_point else {})
+            try:
+                process.wait(None if at_point else 2 + chance.uniform(0, reference.seconds + 3))
+            except subprocess.TimeoutExpired:
+                process.kill()
+            struck = process.wait() == -signal.SIGKILL
+            _wait_for_orphans(case.schema)
+            failure = case.run_meltano_again()
+            difference = case.difference(reference)
+        return Result(
+            target.label, boundary, struck, difference.lost, difference.doubled, 0, failure
+        )
+
+    def next_case(self) -> int:
+        self._cases += 1
+        return self._cases
+
+
+class _Case:
+    """One schema, one state, one folder; all removed at its end."""
+
+    def __init__(self, bench: Bench, target: Target) -> None:
+        self.bench = bench
+        self.target = target
+        self.number = bench.next_case()
+        self.schema = f"KILL_{self.number}"
+        self.folder = bench.folder / str(self.number)
+
+    def __enter__(self) -> Self:
+        properties = TargetSnowflake.config_jsonschema["properties"]
+        defaults = {name: p["default"] for name, p in properties.items() if "default" in p}
+        self.session = connect(
+            {**defaults, **self.bench.warehouse.config, "schema": self.schema}, "kill matrix"
+        )
+        tables = SchemaTables(self.session, "RAW", self.schema)
+        tables.open()
+        tables.ensure(STATES, STATES_COLUMNS, STATES)
+        self.pipeline = self._pipeline(self.target, f"kill:{self.number}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bench.warehouse.wait_until_idle()
+        self.session.execute(f"DROP SCHEMA RAW.{self.schema} CASCADE", "removing a case's schema")
+        self.session.close()
+
+    def _pipeline(self, target: Target, state_id: str) -> Pipeline:
+        in_file = self.bench.keeps_states_in_file
+        states = (
+            FileStates(self.folder / f"{state_id.replace(':', '-')}.json")
+            if in_file
+            else WarehouseStates(StoredStates(f"RAW.{self.schema}", state_id), self.session)
+        )
+        loader_config = {
+            **self.bench.warehouse.config,
+            **target.loader_config,
+            "schema": self.schema,
+            "work_directory": str(self.folder / "work"),
+            "commit_seconds": 0,
+            "lease_seconds": LEASE_SECONDS,
+            "network_timeout_seconds": NETWORK_SECONDS,
+            "state_id": state_id,
+            **({} if in_file else {"state_schema": self.schema}),
+        }
+        pipeline = Pipeline(
+            target.tap,
+            self._tap_config(target),
+            loader_config,
+            environment(self.bench.variables),
+            self.folder,
+            states,
+        )
+        if self.bench.loader:
+            return Pipeline(**{**pipeline.__dict__, "loader": self.bench.loader})
+        return pipeline
+
+    def _tap_config(self, target: Target) -> dict[str, Any]:
+        """The tap's settings, with a folder of this case's own for its batch files."""
+        config = dict(target.tap_config)
+        root = self.folder / "batches"
+        if "batch_config" in config:
+            storage = {"root": root.as_uri()}
+            config["batch_config"] = {**config["batch_config"], "storage": storage}
+        if "batches" in config:
+            config["batches"] = str(root)
+        return config
+
+    def load_prior(self) -> None:
+        if self.target.prior is None:
+            return
+        outcome = self._pipeline(self.target.prior, f"prior:{self.number}").run(NO_KILL)
+        if not outcome.is_whole:
+            raise RuntimeError(f"{self.target.prior.label} does not run:\n{outcome.log}")
+
+    def run_again(self) -> str | None:
+        """Run until one run is whole; why none was, if so."""
+        self.bench.warehouse.wait_until_idle()
+        for _ in range(RERUNS):
+            outcome = self.pipeline.run(NO_KILL)
+            if outcome.is_whole:
+                return None
+        return outcome.log
+
+    def difference(self, reference: Reference) -> content.Difference:
+        found = reference.stable(content.content(self.session, self.schema))
+        return content.difference(reference.content, found, may_repeat=self.target.may_repeat)
+
+    def half_published(self, reference: Reference) -> int:
+        self.bench.warehouse.wait_until_idle()
+        found = reference.stable(content.content(self.session, self.schema))
+        return sum(
+            not content.is_whole_or_empty(table, found.get(name))
+            for name, table in reference.content.items()
+        )
+
+    # With Meltano itself
+
+    def start_meltano(self, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        schema = {"TARGET_SNOWFLAKE_SCHEMA": self.schema}
+        schema["TARGET_SNOWFLAKE__ZENGRC_SCHEMA"] = self.schema
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "meltano.log").open("wb") as log:
+            return subprocess.Popen(
+                [str(BIN / "meltano"), "run", str(self.target.job)],
+                cwd=ROOT,
+                env={
+                    **self.bench.variables,
+                    **schema,
+                    **variables,
+                    "MELTANO_STATE_BACKEND_URI": f"target-snowflake://{self.schema}",
+                    "MELTANO_RUN_STATE_ID_SUFFIX": self.schema,
+                    "TARGET_SNOWFLAKE_LEASE_SECONDS": "3",
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def run_meltano_again(self) -> str | None:
+        self.bench.warehouse.wait_until_idle()
+        for _ in range(RERUNS):
+            if self.start_meltano({}).wait() == 0:
+                return None
+        return (self.folder / "meltano.log").read_text(errors="replace")
+
+
+def _is_struck(kill: Kill, outcome: Outcome) -> bool:
+    killed = -signal.SIGKILL in {outcome.loader, outcome.tap}
+    if kill.warehouse is None:
+        return killed
+    return outcome.loader != 0 or "answer to a commit was lost" in outcome.log
+
+
+def _wait_for_orphans(schema: str) -> None:
+    """Wait for what a killed Meltano left running: a tap and a loader that see their pipes end."""
+    orphans = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("MELTANO_RUN_STATE_ID_SUFFIX") == schema:
+                orphans.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    psutil.wait_procs(orphans, timeout=120)

@@ -1,0 +1,62 @@
+"""The kill matrix in short: `make kill-matrix` is its long form. See docs/reliability.md."""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reliability.matrix import Bench, Result
+from reliability.targets import small_targets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox.testing import Warehouse
+
+TARGETS = {target.label: target for target in small_targets()}
+APPENDING = "counting: append-only, no key (batches)"
+
+
+def kill(
+    warehouse: Warehouse, tmp_path: Path, label: str, boundary: str, **broken: object
+) -> Result:
+    bench = Bench(warehouse, {}, tmp_path, **broken)  # type: ignore[arg-type]
+    result = bench.kill(TARGETS[label], boundary, random.Random(1))  # noqa: S311 - repeatable
+    assert result.struck, result
+    return result
+
+
+@pytest.mark.parametrize(
+    ("label", "boundary"),
+    [
+        (APPENDING, "committed"),
+        (APPENDING, "state lost on its way"),
+        ("counting: append-only, no key (records)", "COMMIT done, answer lost"),
+        ("counting: overwrite, no key (batches)", "message sent (tap)"),
+        ("counting: upsert (batches)", "MERGE"),
+    ],
+)
+def test_no_kill_loses_or_doubles_a_row(
+    warehouse: Warehouse, tmp_path: Path, label: str, boundary: str
+) -> None:
+    result = kill(warehouse, tmp_path, label, boundary)
+
+    assert result.is_good, result
+
+
+def test_a_state_in_a_file_promises_less(warehouse: Warehouse, tmp_path: Path) -> None:
+    result = kill(warehouse, tmp_path, APPENDING, "committed", keeps_states_in_file=True)
+
+    assert result.doubled > 0
+    assert result.lost == 0
+
+
+def test_a_state_stored_before_its_rows_is_found_out(warehouse: Warehouse, tmp_path: Path) -> None:
+    broken = (sys.executable, "-m", "reliability.split_loader")
+
+    result = kill(warehouse, tmp_path, APPENDING, "COPY", loader=broken)
+
+    assert result.lost > 0
