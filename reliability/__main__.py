@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import queue
 import random
 import sys
 import tempfile
@@ -99,7 +100,9 @@ def _run(
 ) -> None:
     """Kill until so many kills have struck, or one has done harm."""
     lock, stop = threading.Lock(), threading.Event()
+    targets = small_targets() + ([] if small else job_targets(benches[0].variables))
     with Progress(console=console, transient=True) as progress:
+        _take_references(benches, targets, progress)
         task = progress.add_task("kills", total=wanted)
 
         def work(number: int) -> None:
@@ -118,6 +121,24 @@ def _run(
 
         with ThreadPoolExecutor(len(benches)) as executor:
             list(executor.map(work, range(len(benches))))
+
+
+def _take_references(benches: list[Bench], targets: list[Target], progress: Progress) -> None:
+    """Run every target undisturbed, each on one of the sandboxes: they hold the same data."""
+    task = progress.add_task("undisturbed runs", total=len(targets))
+    free = queue.SimpleQueue[Bench]()
+    for bench in benches:
+        bench.references = benches[0].references
+        free.put(bench)
+
+    def work(target: Target) -> None:
+        bench = free.get()
+        bench.reference(target)
+        free.put(bench)
+        progress.advance(task)
+
+    with ThreadPoolExecutor(len(benches)) as executor:
+        list(executor.map(work, targets))
 
 
 def _plan(

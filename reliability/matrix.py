@@ -85,6 +85,7 @@ class Bench:
         folder: For the files of cases.
         keeps_states_in_file: Whether states are kept in a file: a weaker promise.
         loader: The loader's command, if not the project's own.
+        references: What undisturbed runs give, by the target's label; may be shared with others.
     """
 
     warehouse: Warehouse
@@ -92,20 +93,20 @@ class Bench:
     folder: Path
     keeps_states_in_file: bool = False
     loader: tuple[str, ...] | None = None
-    _references: dict[str, Reference] = field(default_factory=dict, init=False)
+    references: dict[str, Reference] = field(default_factory=dict)
     _cases: int = field(default=0, init=False)
 
     def reference(self, target: Target) -> Reference:
         """Run a target undisturbed, twice, and note what it gives."""
-        if target.label not in self._references:
+        if target.label not in self.references:
             first, outcome, methods = self._undisturbed(target)
             second, _, _ = self._undisturbed(target)
             volatile = content.volatile(first, second)
             stable = {name: table.without(volatile[name]) for name, table in first.items()}
-            self._references[target.label] = Reference(
+            self.references[target.label] = Reference(
                 stable, volatile, methods, outcome.messages, outcome.seconds
             )
-        return self._references[target.label]
+        return self.references[target.label]
 
     def kill(self, target: Target, boundary: str, chance: random.Random) -> Result:
         """Kill a target once, run it again, and compare."""
