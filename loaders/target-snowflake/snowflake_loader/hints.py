@@ -24,6 +24,7 @@ SETTINGS = {
 DROPPED_COLUMNS = "x-dropped-columns"
 RESUMES = "x-resumes"
 KEEPS_NEWER = "x-keeps-newer"
+SLICES = "x-slices"
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,15 @@ class Hints:
         dropped_columns: Properties that the source had once; their columns are to be dropped.
         resumes: Whether the tap goes on with a snapshot whose first rows an earlier run sent.
         keeps_newer: Whether an overwrite leaves rows whose order column is above all of its own.
+        slices: Slices that the next snapshot replaces though no row of it may be theirs. Other
+            than the rest, they may change from one SCHEMA to the next.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     dropped_columns: tuple[str, ...] = ()
     resumes: bool = False
     keeps_newer: bool = False
+    slices: tuple[str | int, ...] = field(default=(), compare=False)
 
 
 def read_hints(stream: str, schema: Mapping[str, Any]) -> Hints:
@@ -49,15 +53,23 @@ def read_hints(stream: str, schema: Mapping[str, Any]) -> Hints:
     Raises:
         LoadError: one of them has a value of another kind than it must have.
     """
-    dropped = schema.get(DROPPED_COLUMNS, [])
-    if not isinstance(dropped, list) or not all(isinstance(name, str) for name in dropped):
-        raise LoadError(
-            f"The SCHEMA of stream {stream} has {DROPPED_COLUMNS} {dropped!r}; it must be a list "
-            "of names. Correct the tap."
-        )
     return Hints(
         settings={name: schema[key] for key, name in SETTINGS.items() if key in schema},
-        dropped_columns=tuple(dropped),
+        dropped_columns=_listed(stream, schema, DROPPED_COLUMNS, (str,), "names"),
         resumes=bool(schema.get(RESUMES)),
         keeps_newer=bool(schema.get(KEEPS_NEWER)),
+        slices=_listed(stream, schema, SLICES, (str, int), "texts or integers"),
     )
+
+
+def _listed(
+    stream: str, schema: Mapping[str, Any], keyword: str, kinds: tuple[type, ...], meaning: str
+) -> tuple[Any, ...]:
+    """A keyword's list, empty where there is none."""
+    found = schema.get(keyword, [])
+    if not isinstance(found, list) or not all(isinstance(item, kinds) for item in found):
+        raise LoadError(
+            f"The SCHEMA of stream {stream} has {keyword} {found!r}; it must be a list of "
+            f"{meaning}. Correct the tap."
+        )
+    return tuple(found)

@@ -58,6 +58,7 @@ class Commit:
     publish: bool
     bookmark: str | None
     started_at: datetime
+    slices: tuple[str | int, ...] = ()
 
 
 class NeedsHelperError(Exception):
@@ -234,7 +235,7 @@ class TableLoad:
         if not commit.publish:
             self._copy_all(str(helper))
             return Counts()
-        return self._publish(helper, commit.version)
+        return self._publish(helper, commit)
 
     def _append(self, helper: str | None) -> int:
         if helper is None:
@@ -254,19 +255,21 @@ class TableLoad:
         self._count(self.statements.empty(helper), "emptying the staging table of")
         return counts
 
-    def _publish(self, helper: str | None, version: int | None) -> Counts:
+    def _publish(self, helper: str | None, commit: Commit) -> Counts:
         if helper is None:
             return self._replace_directly()
         self._copy_all(helper)
         if self.method is LoadMethod.MARK_DELETED:
-            return self._mark_deleted(helper, version)
+            return self._mark_deleted(helper, commit.version)
         counts = Counts()
         if self.method is LoadMethod.REPLACE_SLICE:
             rows = self.session.execute(
                 self.statements.slices(helper), f"finding the slices of {self.table}"
             )
-            counts.slices = as_json([row["SLICE"] for row in rows])
-            delete = self.statements.delete_slices(helper)
+            found = [row["SLICE"] for row in rows]
+            emptied = [name for name in commit.slices if name not in {*found, *map(str, found)}]
+            counts.slices = as_json([*found, *emptied])
+            delete = self.statements.delete_slices(helper, emptied)
         else:
             delete = self.statements.delete_all()
         insert = self.statements.insert(helper)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from snowflake_loader.column_types import Kind
 from snowflake_loader.helper_tables import SEQUENCE
-from snowflake_loader.names import quote
+from snowflake_loader.names import literal, quote
 from snowflake_loader.records import ROW_NUMBER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from snowflake_loader.constants import Constants
     from snowflake_loader.schema import Column, StreamSchema
 
@@ -122,10 +124,13 @@ class Statements:
             f"WHERE NOT EXISTS (SELECT 1 FROM {self.target} AS TARGET WHERE {same})"
         )
 
-    def delete_slices(self, helper: str) -> str:
+    def delete_slices(self, helper: str, emptied: Iterable[str | int]) -> str:
+        """The target's rows of the helper's slices, and of those that have no rows any more."""
+        values = ", ".join(literal(e) if isinstance(e, str) else str(e) for e in emptied)
+        more = f" OR {self.slice_column} IN ({values})" if values else ""
         return (
             f"DELETE FROM {self.target} WHERE {self.slice_column} IN "
-            f"(SELECT {self.slice_column} FROM {helper})"
+            f"(SELECT {self.slice_column} FROM {helper}){more}"
         )
 
     def slices(self, helper: str) -> str:

@@ -122,7 +122,8 @@ class Stream:
                 f"{message.key_properties} in mid-stream; correct the tap. Nothing since the last "
                 "commit was kept."
             )
-        if read_hints(self.name, message.schema) != self._hints:
+        hints = read_hints(self.name, message.schema)
+        if hints != self._hints:
             raise LoadError(
                 f"Stream {self.name} changed what it asks of the loader in mid-stream; correct "
                 "the tap. Nothing since the last commit was kept."
@@ -132,6 +133,7 @@ class Stream:
             self._close_file()
         else:
             self.commit()
+        self._hints = hints
         self._take_schema(message)
 
     def _only_grows(self, message: SchemaMessage) -> bool:
@@ -276,6 +278,7 @@ class Stream:
                 publish=publish,
                 bookmark=None if cut else states.bookmark(self.name),
                 started_at=self._started_at,
+                slices=self._hints.slices,
             ),
             rejected=rejected,
             covered=covered if publish or self.can_wait_in_warehouse else None,

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from snowflake_loader.errors import LoadError
-from snowflake_loader.testing import Load, activate, record, schema, snapshot, state
+from snowflake_loader.testing import (
+    Load,
+    activate,
+    record,
+    schema,
+    snapshot,
+    state,
+    with_hints,
+)
 
 if TYPE_CHECKING:
     from sandbox.testing import Warehouse
@@ -172,6 +180,26 @@ def test_several_slices_in_one_run_are_published_one_by_one(
         load([schema(**columns), *whole, *cut], **settings)
 
     assert table(warehouse) == [(1, "a")]
+
+
+def test_a_slice_without_rows_is_emptied_when_the_tap_names_it(
+    warehouse: Warehouse, load: Load
+) -> None:
+    columns = {"id": "integer", "day": {"type": "string", "format": "date"}}
+    settings = {"load_method": "replace-slice", "slice_column": "day"}
+    days = ["2024-01-01", "2024-01-02", "2024-01-03"]
+    load(snapshot(1, *({"id": n, "day": day} for n, day in enumerate(days)), **columns), **settings)
+    first = [with_hints(schema(**columns), **{"x-slices": days[:1]}), activate(2), activate(2)]
+    second = [
+        with_hints(schema(**columns), **{"x-slices": days[1:2]}),
+        *snapshot(3, {"id": 9, "day": days[1]}, **columns)[1:],
+    ]
+
+    load([*first, *second], **settings)
+
+    assert [(row[0], str(row[1])) for row in table(warehouse)] == [(2, days[2]), (9, days[1])]
+    ledger = warehouse.query(f'SELECT SLICES FROM "{warehouse.schema}"._LOADS ORDER BY VERSION')
+    assert [row["SLICES"] for row in ledger][1:] == ['["2024-01-01"]', '["2024-01-02"]']
 
 
 def test_a_row_without_a_slice_is_bad(load: Load) -> None:

@@ -73,7 +73,9 @@ class CellStream(Stream):
             ]
             batches = self._batches(cells, outputs)
             send = partial(self._send_files) if batch_config else self._send_records
-            with self.get_record_counter() as counter, snapshot(self, self._tap.new_version()):
+            slices = [] if version_id is None else [version]
+            marks = snapshot(self, self._tap.new_version(), slices)
+            with self.get_record_counter() as counter, marks:
                 for rows in send(batches):
                     counter.increment(rows)
         if cells.invalid:

@@ -122,7 +122,7 @@ class ExportedStream(ClariStream):
             return
         # Two versions must differ, however quickly one export follows the other.
         self._version = max(snapshot_version({}), self._version + 1)
-        with snapshot(self, self._version):
+        with snapshot(self, self._version, [self._tap.answer.marks["forecast_period"]]):
             yield from self._rows()
 
     @override

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from tap_thought_industries.tap import TapThoughtIndustries
 
 
+EMPTY_DAYS_TOGETHER = 30  # replaced by one commit
+
+
 class ThoughtIndustriesStream(Stream):
     """One list of the API; `hints` tell our loader how its rows replace older ones."""
 
@@ -60,15 +63,29 @@ class Events(ThoughtIndustriesStream):
         progress = Progress(self.stream_state, self.config, self._tap.now)
         count = self.config["max_parallel_windows"]
         version = 0
+        empty: list[Window] = []
         for window, shelf in fetch_in_order(progress.windows(), self._walk, count):
+            if not shelf.rows and len(empty) < EMPTY_DAYS_TOGETHER:
+                empty.append(window)
+                continue
             # Days may follow each other within a millisecond, and no two may share a version.
             version = max(version + 1, snapshot_version({}))
-            if shelf.rows:  # an empty snapshot would replace nothing
-                with snapshot(self, version):
-                    yield from shelf.records()
-            progress.advance(window)
-            self._tap.state_writer.write_state(self.tap_state)
+            yield from self._replace([*empty, window], shelf.records(), version, progress)
+            empty = []
+        if empty:
+            version = max(version + 1, snapshot_version({}))
+            yield from self._replace(empty, (), version, progress)
         progress.finish()
+
+    def _replace(
+        self, windows: list[Window], records: Iterable[Record], version: int, progress: Progress
+    ) -> Iterator[Record]:
+        """Send days, of which all but the last are empty, as one snapshot."""
+        with snapshot(self, version, [window.day.isoformat() for window in windows]):
+            yield from records
+        for window in windows:
+            progress.advance(window)
+        self._tap.state_writer.write_state(self.tap_state)
 
     def _walk(self, window: Window) -> Iterator[dict[str, Any]]:
         reader = EventReader(self.name, self.schema, self.primary_keys)

@@ -226,6 +226,10 @@ def test_a_day_read_again_takes_the_place_of_what_it_was(warehouse: Warehouse) -
         untouched = [row for row in before if row["event_date"] == "2026-01-02"]
         assert [r for r in pipeline.loaded() if r["event_date"] == "2026-01-02"] == untouched
 
+        pipeline.all_events = [event(n, stamp(n, 2)) for n in (3, 2, 1)]
+        pipeline.take(Step(hours=0, backfill=(1, 1), faults=[], killed_at=1.0))
+        assert {row["event_date"] for row in pipeline.loaded()} == {"2026-01-02"}
+
 
 def write(folder: Path, name: str, content: dict[str, Any]) -> str:
     path = folder / f"{name}.json"
