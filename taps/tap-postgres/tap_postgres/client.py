@@ -6,7 +6,7 @@ import json
 import threading
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -14,8 +14,7 @@ from adbc_driver_manager import Error
 from adbc_driver_postgresql import StatementOptions, dbapi
 
 from tap_postgres import sql
-from tap_postgres.errors import connection_error, query_error
-from tapsupport.errors import TapError
+from tap_postgres.errors import ConnectError, connection_error, query_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,7 +45,8 @@ _SETTINGS = {
 class Server:
     """Where to connect; `str` and `repr` leave the password out.
 
-    `host` is a name, an address or the directory of a Unix socket.
+    `host` is a name, an address or the directory of a Unix socket. `variables` are the names of the
+    environment variables that the values came from, by field; empty when they came from settings.
     """
 
     host: str
@@ -56,16 +56,17 @@ class Server:
     database: str
     sslmode: str | None = None
     sslrootcert: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Server:
         """The server that the tap's own settings name.
 
         Raises:
-            TapError: a setting is missing.
+            ConnectError: a setting is missing.
         """
         if missing := [name for name in ("host", "user", "database") if not config.get(name)]:
-            raise TapError(f"Connecting needs the setting {', '.join(missing)}. Set it.")
+            raise ConnectError(f"Connecting needs the setting {', '.join(missing)}. Set it.")
         return cls(
             host=config["host"],
             port=config["port"],
@@ -83,6 +84,15 @@ class Server:
     def label(self) -> str:
         """user@host:port/database, for messages."""
         return f"{self.user}@{self.host}:{self.port}/{self.database}"
+
+    def named(self, *names: str) -> str:
+        """How a message calls what some of the values came from."""
+        if not self.variables:
+            return f"the setting{'s' * (len(names) > 1)} {' and '.join(names)}"
+        known = [self.variables[name] for name in names if name in self.variables]
+        if known:
+            return f"the environment variable{'s' * (len(known) > 1)} {' and '.join(known)}"
+        return f"{' and '.join(names)}, which the connections file does not give"
 
     @property
     def uri(self) -> str:

@@ -19,6 +19,7 @@ _ADVICE = {
     "3F000": "Its schema was dropped or renamed after discovery: run discovery again.",
     "42703": "A column was dropped or renamed after discovery: run discovery again.",
     "57014": "Raise statement_timeout_seconds, or ask who cancelled the query.",
+    "25006": "The tap reads in read-only transactions: take FOR UPDATE, or what else writes, out.",
     "55P03": "Another session holds a lock on it: run again when that has ended.",
 }
 _RECOVERY_CONFLICT = (
@@ -34,7 +35,7 @@ _LOST = "The connection to {label} was lost. Run again: what the last STATE cove
 
 
 class ConnectError(TapError):
-    """No connection to a server could be made, so nothing can be read from it."""
+    """No connection to a server could be made, or nothing says how, so nothing can be read."""
 
 
 class RecoveryConflictError(TapError):
@@ -49,20 +50,21 @@ def connection_error(error: Error, server: Server) -> ConnectError:
     reason = str(error).partition("Failed to connect: ")[2].split("\n")[0] or str(error)
     reason = reason.partition("FATAL:")[2].strip() or reason
     if "password" in reason or "authentication" in reason or "role" in reason:
-        advice = "Check the settings user and password."
+        advice = server.named("user", "password")
     elif "database" in reason:
-        advice = "Check the setting database."
+        advice = server.named("database")
     elif "SSL" in reason or "certificate" in reason:
-        advice = "Check the settings sslmode and sslrootcert."
+        advice = server.named("sslmode", "sslrootcert")
     else:
-        advice = "Check the settings host and port, and that the server accepts connections."
-    return ConnectError(f"Could not connect to {server.label}: {reason}. {advice}")
+        advice = f"{server.named('host', 'port')}, and that the server accepts connections"
+    reason = reason.rstrip(".")
+    return ConnectError(f"Could not connect to {server.label}: {reason}. Check {advice}.")
 
 
 def query_error(error: Error, doing: str, server: Server) -> TapError:
     """A sentence for a query that failed; `doing` says what it was for."""
     code = error.sqlstate or ""
-    message = _primary_message(error)
+    message = _primary_message(error).rstrip(".")
     if "conflict with recovery" in message:
         return RecoveryConflictError(f"{doing} failed: {message}. {_RECOVERY_CONFLICT}")
     if code.startswith(("08", "57P")) or (not code and _LOST_TEXT.search(message)):

@@ -2,17 +2,15 @@
 
 Both read the same Arrow batches, so they carry the same values. In the arrow lane, ranges of a
 table are read side by side, each into a file of its own, over connections that share a snapshot;
-their files are announced in the ranges' order, each with the state it reaches.
+each file is announced with the state it reaches.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from concurrent.futures import Future, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -21,6 +19,7 @@ from singer_sdk.exceptions import MaxRecordsLimitException
 from singer_sdk.helpers._batch import BaseBatchFileEncoding, SDKBatchMessage
 from singer_sdk.helpers._util import utc_now
 
+from tap_postgres.announcements import Announcements
 from tap_postgres.errors import RecoveryConflictError
 from tap_postgres.reading import Reader
 from tap_postgres.table import select_sql
@@ -31,10 +30,12 @@ from tapsupport.snapshot import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
     from pathlib import Path
 
     import pyarrow as pa
 
+    from tap_postgres.announcements import RangeRead
     from tap_postgres.client import Database
     from tap_postgres.loads import Load
     from tap_postgres.reading import Part, State
@@ -47,15 +48,6 @@ PARQUET = BaseBatchFileEncoding(format="parquet")
 SMALLEST_RANGE_ROWS = 1000  # no range is made smaller than this by conflicts on a replica
 
 
-@dataclass(frozen=True)
-class RangeRead:
-    """A range that is being read into a file, in another thread."""
-
-    part: Part
-    path: Path
-    files: Future[list[FinishedFile]]
-
-
 class Lanes:
     """Sends one load of one stream; in the thread that calls, and helped by the tap's readers."""
 
@@ -66,6 +58,7 @@ class Lanes:
         self._position: State = dict(load.start)
         self._sent_since_state = False
         self._stop = threading.Event()
+        self._announcing = threading.Lock()
         self._unannounced: set[Path] = set()
         self._end = stream.readable_until()
 
@@ -185,45 +178,57 @@ class Lanes:
         converter: Converter,
     ) -> None:
         name = reader.database.export_snapshot()
-        running: deque[RangeRead] = deque()
+        announcements = Announcements()
+        running: list[Future[None]] = []
 
-        def announce_first() -> None:
-            done = running.popleft()
-            for file in done.files.result():
-                self._announce(file)
-                count(file.rows)
-            self._tap.run_directory.give_up({done.path} & self._unannounced)
-            self._unannounced.discard(done.path)
-            self._advance(done.part.progress)
+        def read_range(read: RangeRead) -> None:
+            files = self._read_range(read, name, converter)
+            with self._announcing:
+                if not self._stop.is_set():  # else it may have been cut short
+                    self._announce_ranges(announcements.finish(read, files), count)
 
-        def announce_ready() -> None:
+        def look_after() -> None:
             self._tap.stop_if_asked()
-            while running and running[0].files.done():
-                announce_first()
+            for future in [future for future in running if future.done()]:
+                running.remove(future)
+                future.result()
 
         try:
             for part in parts:
-                path = self._new_path(announce_ready)
-                read = partial(self._read_range, part, path, name, converter)
-                running.append(RangeRead(part, path, self._tap.readers.submit(read)))
-                announce_ready()
+                path = self._new_path(look_after)
+                with self._announcing:
+                    read = announcements.begin(part, path)
+                running.append(self._tap.readers.submit(read_range, read))
+                look_after()
             while running:
-                announce_first()
+                wait(running, return_when=FIRST_COMPLETED)
+                look_after()
         finally:
             self._stop.set()
-            wait([read.files for read in running if not read.files.cancel()])
+            wait([future for future in running if not future.cancel()])
             self._stop.clear()
 
     def _read_range(
-        self, part: Part, path: Path, snapshot_name: str, converter: Converter
+        self, read: RangeRead, snapshot_name: str, converter: Converter
     ) -> list[FinishedFile]:
         files: list[FinishedFile] = []
         with self._tap.connections.lend(self._stream.server) as database:
             database.join_snapshot(snapshot_name)
-            with ParquetFiles(converter.schema, lambda: path, files.append, None) as output:
-                for batch in self._batches(part, database, converter):
+            with ParquetFiles(converter.schema, lambda: read.path, files.append, None) as output:
+                for batch in self._batches(read.part, database, converter):
                     output.write(batch)
         return files
+
+    def _announce_ranges(
+        self, ready: list[tuple[RangeRead, State | None]], count: Callable[[int], None]
+    ) -> None:
+        for read, state in ready:
+            for file in read.files or ():
+                self._announce(file)
+                count(file.rows)
+            self._tap.run_directory.give_up({read.path} & self._unannounced)  # it had no rows
+            self._unannounced.discard(read.path)
+            self._advance(state)
 
     def _new_path(self, meanwhile: Callable[[], None]) -> Path:
         path = self._tap.run_directory.new_file(self._stream.name, meanwhile)

@@ -6,7 +6,8 @@ after some were sent: they begin where the state says then.
 States, under `bookmarks.<stream>`:
 
 - A snapshot, unfinished: `version`, and `range`: `key` (column names) with `after` (the key up to
-  which all was sent) or with `complete` (all was sent, the snapshot's end was not).
+  which all was sent) or with `complete` (all was sent, the snapshot's end was not), but for the
+  ranges in `missing` (pairs of keys, above the first one up to the second).
 - FULL_TABLE, finished: empty.
 - INCREMENTAL: `replication_key`, `replication_key_value`. During the first read of a table whose
   replication key has no index: `range` as above, and `upper`, the bookmark to come.
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tap_postgres.ranges import KeyColumn
-    from tap_postgres.reading import Reader, State
+    from tap_postgres.reading import Reader, Span, State
     from tap_postgres.table import Table
 
 RESUME_WITHIN_SECONDS = 24 * 3600  # a snapshot put together from older pieces is of no use
@@ -149,13 +150,36 @@ def snapshot_parts(
         mark: What every state on the way holds beside the range.
     """
     names = [column.name for column in key]
-    complete = {**mark, "range": {"key": names, "complete": True}}
     place = state.get("range", {})
+    if key:
+        yield from _missing_parts(reader, source, key, state, mark)
     if place.get("complete"):
         return
+    complete = {**mark, "range": {"key": names, "complete": True}}
     if not key:
         yield Part(source, [], complete)
         return
     for piece in reader.ranges(source, key, tuple(place["after"]) if "after" in place else None):
         until = {**mark, "range": {"key": names, "after": list(piece.until or ())}}
-        yield Part(source, piece.conditions(), until if piece.until else complete)
+        progress = until if piece.until else complete
+        yield Part(source, piece.conditions(), progress, span=_span(piece))
+
+
+def _missing_parts(
+    reader: Reader, source: str, key: tuple[KeyColumn, ...], state: State, mark: State
+) -> Iterator[Part]:
+    """What an earlier run was reading when it ended, while it had already sent what follows."""
+    place = dict(state.get("range", {}))
+    missing = place.pop("missing", [])
+    for number, (first, last) in enumerate(missing, 1):
+        end = tuple(last)
+        for piece in reader.ranges(source, key, None if first is None else tuple(first), end):
+            rest = [] if piece.until == end else [[list(piece.until or ()), last]]
+            left = [*rest, *missing[number:]]
+            sent = {**place, "missing": left} if left else place
+            yield Part(source, piece.conditions(), {**mark, "range": sent}, span=_span(piece))
+
+
+def _span(piece: KeyRange) -> Span:
+    after, until = piece.after, piece.until
+    return None if after is None else list(after), None if until is None else list(until)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from collections import Counter
-from functools import cached_property
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tap_postgres.query import ManifestQuery, check_condition
-from tap_postgres.yaml_files import read_yaml
+from tap_postgres.findings import findings, key_names
+from tap_postgres.query import parse_query
+from tap_postgres.yaml_files import load_yaml
 from tapsupport.errors import TapError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
-    from typing import Self
 
     from pydantic_core import ErrorDetails
+
+    from tap_postgres.query import ManifestQuery
 
 _ADVICE = "Correct the manifest and run again."
 
@@ -47,16 +49,16 @@ class ManifestTable(BaseModel):
     dbt_source_model: bool = False
     export_db: str | None = None
 
-    @cached_property
+    @property
     def query(self) -> ManifestQuery:
         """The query with its extra condition."""
-        return ManifestQuery(self.import_query, self.additional_filtering)
+        condition = self.additional_filtering
+        return parse_query(self.import_query, condition if condition.strip() else "")
 
     @property
     def key(self) -> tuple[str, ...]:
         """The key's columns; the manifest separates several by commas, and may name none."""
-        names = (name.strip() for name in self.export_table_primary_key.split(","))
-        return tuple(name for name in names if name)
+        return key_names(self.export_table_primary_key)
 
     @property
     def load(self) -> Literal["scd", "interval", "load_by_id"]:
@@ -67,35 +69,33 @@ class ManifestTable(BaseModel):
 
     def stream(self, target_name: str) -> str:
         """The stream's name, by the setting `target_name`, in lower case."""
-        if target_name == "export_table":
-            return self.export_table.lower()
-        return f"{self.import_db}_{self.export_table}".lower()
+        return _stream(self.import_db, self.export_table, target_name)
 
-    @field_validator("additional_filtering")
-    @classmethod
-    def _must_be_a_condition(cls, condition: str) -> str:
-        if condition.strip():
-            check_condition(condition)
-        return condition
 
-    @model_validator(mode="after")
-    def _must_make_a_query(self) -> Self:
-        try:
-            columns = self.query.output_columns
-        except ValueError as error:
-            raise ValueError(f"import_query: {error}") from error
-        names = [name for name in columns or () if name]
-        if repeated := [name for name, count in Counter(names).items() if count > 1]:
-            raise ValueError(f"import_query: selects {', '.join(repeated)} more than once")
-        missing = [name for name in self.key if name not in names]
-        if missing and columns is not None and None not in columns:
-            raise ValueError(
-                f"export_table_primary_key: names {', '.join(missing)}, which import_query does "
-                "not select"
-            )
-        if self.incremental_type and not self.key:
-            raise ValueError("export_table_primary_key: load_by_id needs one")
-        return self
+@dataclass(frozen=True)
+class Manifests:
+    """What was found in manifests: their entries' count, the right ones, and what is wrong."""
+
+    entries: int
+    tables: list[ManifestTable]
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    path: str
+    name: str
+    content: object
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        return self.content if isinstance(self.content, dict) else {}
+
+    def stream(self, target_name: str) -> str | None:
+        names = (self.keys.get("import_db"), self.keys.get("export_table"))
+        if not all(isinstance(name, str) for name in names):
+            return None
+        return _stream(str(names[0]), str(names[1]), target_name)
 
 
 def read_manifests(
@@ -111,55 +111,97 @@ def read_manifests(
     Raises:
         TapError: lists every problem of every file, each with file, table and key.
     """
-    tables: list[ManifestTable] = []
+    found = look_at_manifests(paths, target_name=target_name, names=names)
+    if found.problems:
+        raise TapError(f"Reading the manifests found: {'; '.join(found.problems)}. {_ADVICE}")
+    return found.tables
+
+
+def look_at_manifests(
+    paths: Iterable[str], *, target_name: str, names: Collection[str] | None = None
+) -> Manifests:
+    """Read manifests, and find everything that is wrong with any of them, and what is right."""
+    entries: list[_Entry] = []
     problems: list[str] = []
     for path in paths:
-        try:
-            entries = read_yaml(path).get("tables")
-        except TapError as error:
-            problems.append(str(error))
-            continue
-        if not isinstance(entries, dict):
-            problems.append(f"{path}: the key tables is missing")
-            continue
-        for name, entry in entries.items():
-            try:
-                tables.append(_table(name, entry))
-            except ValidationError as error:
-                problems += [f"{path}, table {name}, {_problem(e)}" for e in error.errors()]
-    problems += _repeated(tables, target_name)
-    if problems:
-        raise TapError(f"Reading the manifests found: {'; '.join(problems)}. {_ADVICE}")
-    return tables if names is None else list(_named(tables, names))
+        found, wrong = _entries(path)
+        entries += found
+        problems += wrong
+    tables: list[ManifestTable] = []
+    for entry in entries:
+        wrong = list(_problems(entry))
+        problems += wrong
+        if not wrong:
+            tables.append(_table(entry))
+    problems += [*_repeated(entries, target_name), *_unknown(entries, names or ())]
+    if names is not None:
+        tables = [table for table in tables if {table.name, table.export_table} & {*names}]
+    return Manifests(len(entries), tables, problems)
 
 
-def _table(name: object, entry: object) -> ManifestTable:
-    fields: Any = entry if isinstance(entry, dict) else {}
-    return ManifestTable.model_validate({**fields, "name": str(name)})
+def _stream(import_db: str, export_table: str, target_name: str) -> str:
+    if target_name == "export_table":
+        return export_table.lower()
+    return f"{import_db}_{export_table}".lower()
+
+
+def _entries(path: str) -> tuple[list[_Entry], list[str]]:
+    """A file's entries, and what is wrong with the file as a whole."""
+    try:
+        content, problems = load_yaml(path)
+    except TapError as error:
+        return [], [str(error).rstrip(".")]
+    tables = content.get("tables")
+    if "tables" not in content:
+        problems.append(f"{path}: the key tables is missing")
+    elif not isinstance(tables, dict):
+        problems.append(f"{path}, key tables: is no mapping of tables by their names")
+    elif not tables:
+        problems.append(f"{path}, key tables: is empty, so there is nothing to load")
+    entries = tables if isinstance(tables, dict) else {}
+    return [_Entry(path, str(name), entry) for name, entry in entries.items()], problems
+
+
+def _problems(entry: _Entry) -> Iterator[str]:
+    place = f"{entry.path}, table {entry.name}"
+    if not isinstance(entry.content, dict):
+        yield f"{place}: is no mapping of keys"
+        return
+    try:
+        _table(entry)
+    except ValidationError as error:
+        yield from (f"{place}, {_problem(details)}" for details in error.errors())
+    yield from (f"{place}, key {finding}" for finding in findings(entry.keys))
+
+
+def _table(entry: _Entry) -> ManifestTable:
+    return ManifestTable.model_validate({**entry.keys, "name": entry.name})
 
 
 def _problem(error: ErrorDetails) -> str:
-    message = error["msg"].removeprefix("Value error, ")
-    if not error["loc"]:  # of several keys together; begins with the key
-        return f"key {message}"
     key = ".".join(str(part) for part in error["loc"])
-    return f"key {key}: {message[:1].lower()}{message[1:]}"
+    return f"key {key}: {error['msg'][:1].lower()}{error['msg'][1:]}"
 
 
-def _repeated(tables: list[ManifestTable], target_name: str) -> list[str]:
-    counts = Counter(table.stream(target_name) for table in tables)
-    return [f"{n} tables make the stream {stream}" for stream, n in counts.items() if n > 1]
+def _repeated(entries: list[_Entry], target_name: str) -> Iterator[str]:
+    """Tables that would be one stream; those with other mistakes are looked at too."""
+    streams: defaultdict[str, list[_Entry]] = defaultdict(list)
+    for entry in entries:
+        if (stream := entry.stream(target_name)) is not None:
+            streams[stream].append(entry)
+    for stream, same in streams.items():
+        if len(same) > 1:
+            places = ", ".join(f"{entry.name} ({entry.path})" for entry in same)
+            yield f"{len(same)} tables make the stream {stream}: {places}"
 
 
-def _named(tables: list[ManifestTable], names: Collection[str]) -> Iterator[ManifestTable]:
-    known = {name for table in tables for name in (table.name, table.export_table)}
+def _unknown(entries: list[_Entry], names: Iterable[str]) -> Iterator[str]:
+    known = {entry.name for entry in entries}
+    known |= {str(entry.keys["export_table"]) for entry in entries if "export_table" in entry.keys}
     for name in names:
         if name not in known:
             near = ", ".join(difflib.get_close_matches(name, known) or sorted(known)[:5])
-            raise TapError(
-                f"The manifests have no table {name}; there are {near} ... "
-                "Correct the setting manifest_tables."
+            yield (
+                f"the setting manifest_tables asks for {name}, but the manifests have "
+                f"no table {name}; there are {near} and others"
             )
-    for table in tables:
-        if table.name in names or table.export_table in names:
-            yield table

@@ -24,6 +24,7 @@ from tap_postgres.placeholders import interval_values
 from tap_postgres.ranges import KeyRange
 from tap_postgres.reading import Part
 from tap_postgres.schema_change import compare
+from tap_postgres.stamps import UPLOADED_AT
 from tapsupport.errors import TapError
 from tapsupport.snapshot import snapshot_version
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 METHOD, SLICE_COLUMN, ORDER_COLUMN = "x-load-method", "x-slice-column", "x-order-column"
 DROPPED_COLUMNS, MAX_DELETED_SHARE = "x-dropped-columns", "x-max-deleted-share"
 KEEPS_NEWER = "x-keeps-newer"
-UPLOADED_AT, TASK_INSTANCE = "_uploaded_at", "_task_instance"
 
 LoadType = Literal["scd", "incremental", "full-sync", "deletes", "test"]
 

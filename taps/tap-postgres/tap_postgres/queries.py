@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tap_postgres import sql
@@ -10,7 +11,7 @@ from tap_postgres.types import column_type
 from tapsupport.errors import TapError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -20,23 +21,39 @@ if TYPE_CHECKING:
 _MODIFIER = b"POSTGRESQL:typmod"  # the driver's metadata, on numeric columns
 
 
+@dataclass(frozen=True)
+class Names:
+    """What a query must call its columns, and what the tap calls columns of its own."""
+
+    key: tuple[str, ...]
+    stamps: Collection[str] = ()
+
+
 def describe(
-    database: Database, stream: str, source: str, key: tuple[str, ...], unconstrained: str
+    database: Database, stream: str, source: str, names: Names, unconstrained: str
 ) -> Table:
-    """Ask the database for a query's columns and types; the query itself does not run.
+    """Ask the database for a query's columns and types; the query begins but reads no row.
+
+    Args:
+        database: Where to ask.
+        stream: What messages call the query.
+        source: SQL for the FROM clause.
+        names: The key's columns, and names that are taken.
+        unconstrained: The setting `unconstrained_numeric`.
 
     Raises:
-        TapError: the database refuses the query, two of its columns have the same name, or it
-            lacks a key column.
+        TapError: the database refuses the query, two of its columns have the same name, one has a
+            name that is taken, or it lacks a key column; says all of it.
     """
     doing = f"Discovery: describing the query of {stream}"
     fields = database.schema(f"SELECT * FROM {source}", doing)
-    _check_names(stream, fields.names, key)
+    if wrong := [*_wrong_names(fields.names, names)]:
+        raise TapError(" ".join(f"{stream}: {sentence}" for sentence in wrong))
     types = _types(fields, source, database, doing)
     columns = tuple(
         _column(field, types[index], unconstrained) for index, field in enumerate(fields)
     )
-    return Table(stream, stream, source, columns, key)
+    return Table(stream, stream, source, columns, names.key)
 
 
 def has_unique_index(database: Database, base: BaseTable, key: tuple[str, ...]) -> bool:
@@ -61,6 +78,18 @@ def has_unique_index(database: Database, base: BaseTable, key: tuple[str, ...]) 
     return bool(row["found"])
 
 
+def key_query(source: str, conditions: Sequence[str], key: tuple[str, ...]) -> str:
+    """SQL for the keys of a query's rows that are NULL or that several have; it reads all rows."""
+    names = ", ".join(sql.identifier(name) for name in key)
+    shown = ", ".join(f"{sql.identifier(name)}::text" for name in key)
+    nulls = " OR ".join(f"{sql.identifier(name)} IS NULL" for name in key)
+    return (
+        f"SELECT concat_ws(', ', {shown}) AS key, count(*) AS rows FROM {source}"
+        f" WHERE {' AND '.join(conditions) or 'true'}"
+        f" GROUP BY {names} HAVING count(*) > 1 OR bool_or({nulls})"
+    )
+
+
 def check_key(
     database: Database,
     stream: str,
@@ -73,15 +102,8 @@ def check_key(
     Raises:
         TapError: a key is NULL, or several rows have it.
     """
-    names = ", ".join(sql.identifier(name) for name in key)
-    shown = ", ".join(f"{sql.identifier(name)}::text" for name in key)
-    nulls = " OR ".join(f"{sql.identifier(name)} IS NULL" for name in key)
-    rows = database.rows(
-        f"SELECT concat_ws(', ', {shown}) AS key, count(*) AS rows FROM {source}"
-        f" WHERE {' AND '.join(conditions) or 'true'}"
-        f" GROUP BY {names} HAVING count(*) > 1 OR bool_or({nulls}) LIMIT 1",
-        f"Checking the key of {stream}",
-    )
+    query = f"{key_query(source, conditions, key)} LIMIT 1"
+    rows = database.rows(query, f"Checking the key of {stream}")
     if rows:
         raise TapError(
             f"{stream}: export_table_primary_key is {', '.join(key)}, but {rows[0]['rows']} rows "
@@ -90,16 +112,21 @@ def check_key(
         )
 
 
-def _check_names(stream: str, names: list[str], key: tuple[str, ...]) -> None:
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise TapError(
-            f"{stream}: its import_query selects the column {', '.join(repeated)} more than once. "
+def _wrong_names(found: list[str], names: Names) -> Iterator[str]:
+    if repeated := sorted({name for name in found if found.count(name) > 1}):
+        yield (
+            f"its import_query selects the column {', '.join(repeated)} more than once. "
             "Give each column a name of its own."
         )
-    if missing := [name for name in key if name not in names]:
-        raise TapError(
-            f"{stream}: export_table_primary_key names {', '.join(missing)}, which its "
-            "import_query does not select. Correct the manifest and run again."
+    if taken := sorted({name for name in found if name.lower() in names.stamps}):
+        yield (
+            f"its import_query selects {', '.join(taken)}, a name that the tap gives to a column "
+            "of its own. Give it another name."
+        )
+    if missing := [name for name in names.key if name not in found]:
+        yield (
+            f"export_table_primary_key names {', '.join(missing)}, which its import_query does "
+            "not select. Correct the manifest and run again."
         )
 
 

@@ -1,14 +1,12 @@
 """The text of a manifest's query: filled for an interval, or without its conditions on time.
 
-Everything is decided on sqlglot's tree. For that, each placeholder becomes a number that occurs
-nowhere else, which reads as SQL inside a string and outside of one.
+Everything is decided on sqlglot's tokens and tree, with a number for each placeholder (`tokens`).
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, cast
 
 import sqlglot
@@ -16,22 +14,23 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import TokenType
 
-from tap_postgres.placeholders import INTERNAL, TIME, fill
+from tap_postgres.placeholders import fill
+from tap_postgres.tokens import (
+    INTERNAL_NUMBERS,
+    STAND_INS,
+    TIME_NUMBERS,
+    first_line,
+    literals,
+    tokens_of,
+    unknown_placeholders,
+    unknown_text,
+    with_placeholders,
+)
 from tap_postgres.whole_query import ADVICE, DIALECT, cut_text, without_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from sqlglot.tokenizer_core import Token
-
-_NUMBERS = {name: f"7703551899{index:02}" for index, name in enumerate((*TIME, *INTERNAL))}
-_STAND_INS = {
-    name: f"({number})" if name in INTERNAL else number for name, number in _NUMBERS.items()
-}
-_TIMES = tuple(_NUMBERS[name] for name in TIME)
-_INTERNALS = tuple(_NUMBERS[name] for name in INTERNAL)
-_IN_BRACES = re.compile(r"\{([^{}]*)\}")  # sought in string literals
-_LIKE_A_NAME = re.compile(r"[A-Z][A-Z_]*")
 # Functions that may give several rows for one, or one for several, or that sqlglot does not know.
 _MANY_ROWS = (exp.Unnest, exp.Explode, exp.ExplodingGenerateSeries, exp.Anonymous, exp.AggFunc)
 
@@ -66,19 +65,23 @@ class ManifestQuery:
     def __init__(self, import_query: str, additional_filtering: str = "") -> None:
         query = _without_semicolon(import_query.replace("%%", "%").strip())
         condition = additional_filtering.replace("%%", "%").strip()
-        _check_placeholders(f"{query}\n{condition}")
-        tree = _parse(fill(query, _STAND_INS))
+        if unknown := unknown_placeholders(f"{query}\n{condition}"):
+            raise ValueError(unknown_text(unknown))
+        tree = _parse(fill(query, STAND_INS))
         self._text: str | None = query
         if condition:
             self._text = f"{query}\n{condition}"
             tree = _filtered(tree, condition)
-            if _parse_or_none(fill(self._text, _STAND_INS)) != tree:
+            if _parse_or_none(fill(self._text, STAND_INS)) != tree:
                 self._text = None  # written behind the query, it would say something else
         self._tree = tree
         self._whole = without_times(
-            tree, lambda part: _mentions(part, _TIMES), lambda part: _mentions(part, _INTERNALS)
+            tree,
+            lambda part: _mentions(part, TIME_NUMBERS),
+            lambda part: _mentions(part, INTERNAL_NUMBERS),
         )
-        self._whole_text = self._cut()
+        self._whole_text = self._cut() or with_placeholders(self._generated(self._whole))
+        self._filled_text = self._text or with_placeholders(self._generated(tree))
 
     @property
     def has_interval(self) -> bool:
@@ -88,19 +91,15 @@ class ManifestQuery:
     @property
     def has_internal_keys(self) -> bool:
         """Whether the rows are limited by lists from the seed files."""
-        return any(
-            number == literal.this
-            for literal in self._tree.find_all(exp.Literal)
-            for number in (_NUMBERS[name] for name in INTERNAL)
-        )
+        return any(literal.this in INTERNAL_NUMBERS for literal in self._tree.find_all(exp.Literal))
 
     def filled(self, values: Mapping[str, str]) -> str:
         """The query as it was written, with the values in place of the placeholders."""
-        return self._sql(self._tree, self._text, values)
+        return fill(self._filled_text, values)
 
     def whole(self, values: Mapping[str, str]) -> str:
         """The query without its conditions on time."""
-        return self._sql(self._whole, self._whole_text, values)
+        return fill(self._whole_text, values)
 
     def _cut(self) -> str | None:
         """The text of the query without its conditions on time, where cutting is enough.
@@ -111,12 +110,12 @@ class ManifestQuery:
         if not self.has_interval:
             return self._text
         if self._text is not None:
-            text = fill(self._text, _STAND_INS)
-            cut = cut_text(text, self._whole, lambda token: any(n in token for n in _TIMES))
+            text = fill(self._text, STAND_INS)
+            cut = cut_text(text, self._whole, lambda token: any(n in token for n in TIME_NUMBERS))
             if cut is not None:
-                return _with_placeholders(cut)
-        if strange := _literals(self._generated(self._whole)) - _literals(
-            fill(self._text, _STAND_INS) if self._text else self._generated(self._whole)
+                return with_placeholders(cut)
+        if strange := literals(self._generated(self._whole)) - literals(
+            fill(self._text, STAND_INS) if self._text else self._generated(self._whole)
         ):
             raise ValueError(
                 f"cannot be sent without its conditions on time: {min(strange)} would be written "
@@ -149,29 +148,24 @@ class ManifestQuery:
         schema = source.this.args.get("db")
         return BaseTable(_folded(schema) if schema else "", _folded(source.this.this), columns)
 
-    @classmethod
-    def _sql(cls, tree: exp.Query, text: str | None, values: Mapping[str, str]) -> str:
-        return fill(_with_placeholders(cls._generated(tree)) if text is None else text, values)
+    @property
+    def locks_rows(self) -> bool:
+        """Whether it has FOR UPDATE, FOR SHARE or the like."""
+        return self._tree.find(exp.Lock) is not None
 
     @staticmethod
     def _generated(tree: exp.Query) -> str:
         return tree.sql(dialect=DIALECT, comments=False)
 
 
-def _with_placeholders(text: str) -> str:
-    """The text with placeholders again where it has their numbers."""
-    for name, stand_in in _STAND_INS.items():
-        text = text.replace(stand_in, f"{{{name}}}")
-    return text
+@cache
+def parse_query(import_query: str, additional_filtering: str) -> ManifestQuery:
+    """The query of a manifest's entry, parsed once however often it is asked for.
 
-
-def _literals(text: str) -> set[str]:
-    """The strings and numbers of a text, in lower case."""
-    return {
-        token.text.lower()
-        for token in _tokens(text)
-        if token.token_type.name.endswith("STRING") or token.token_type == TokenType.NUMBER
-    }
+    Raises:
+        ValueError: see `ManifestQuery`.
+    """
+    return ManifestQuery(import_query, additional_filtering)
 
 
 def check_condition(condition: str) -> None:
@@ -181,8 +175,9 @@ def check_condition(condition: str) -> None:
         ValueError: it does not begin with AND, or is no condition.
     """
     text = condition.replace("%%", "%")
-    _check_placeholders(text)
-    tokens = _tokens(text)
+    if unknown := unknown_placeholders(text):
+        raise ValueError(unknown_text(unknown))
+    tokens = tokens_of(text)
     if tokens and tokens[0].token_type != TokenType.AND:
         raise ValueError("does not start with AND")
     _parse_condition(text)
@@ -190,7 +185,7 @@ def check_condition(condition: str) -> None:
 
 def _parse_condition(condition: str) -> exp.Expr:
     """What follows `WHERE true`, which must be a condition and nothing behind it."""
-    parsed = _parse(f"SELECT 1 WHERE true {fill(condition, _STAND_INS)}")
+    parsed = _parse(f"SELECT 1 WHERE true {fill(condition, STAND_INS)}")
     clauses = {name for name, value in parsed.args.items() if value}
     if clauses - {"expressions", "where", "kind"}:
         raise ValueError("is more than a condition; put what is behind it into import_query")
@@ -200,43 +195,17 @@ def _parse_condition(condition: str) -> exp.Expr:
 
 def _without_semicolon(query: str) -> str:
     """Cut off a semicolon at the end, with what comments follow it."""
-    tokens = _tokens(query)
+    tokens = tokens_of(query)
     if tokens and tokens[-1].token_type == TokenType.SEMICOLON:
         return query[: tokens[-1].start].rstrip()
     return query
-
-
-def _tokens(text: str) -> list[Token]:
-    try:
-        return sqlglot.tokenize(text, dialect=DIALECT)
-    except SqlglotError as error:
-        raise ValueError(f"does not parse: {_first_line(error)}") from error
-
-
-def _check_placeholders(text: str) -> None:
-    tokens = _tokens(fill(text, _STAND_INS))
-    unknown: list[str] = []
-    for index, token in enumerate(tokens):
-        if token.token_type.name.endswith("STRING"):
-            unknown += filter(_looks_like_a_placeholder, _IN_BRACES.findall(token.text))
-        elif token.token_type == TokenType.L_BRACE:
-            unknown += [after.text for after in tokens[index + 1 : index + 2]]
-    if unknown:
-        names = ", ".join(f"{{{name}}}" for name in dict.fromkeys(unknown))
-        raise ValueError(f"unknown placeholder {names}")
-
-
-def _looks_like_a_placeholder(text: str) -> bool:
-    """Whether what stands in braces in a string is one, or one misspelt in case or by a sign."""
-    spelt = re.sub(r"\W", "_", text.strip()).upper()
-    return bool(_LIKE_A_NAME.fullmatch(text)) or spelt in _NUMBERS
 
 
 def _parse(text: str) -> exp.Query:
     try:
         statements = sqlglot.parse(text, dialect=DIALECT)
     except SqlglotError as error:
-        raise ValueError(f"does not parse: {_first_line(error)}") from error
+        raise ValueError(f"does not parse: {first_line(error)}") from error
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise ValueError("is not one SELECT")
     return statements[0]
@@ -249,17 +218,12 @@ def _parse_or_none(text: str) -> exp.Query | None:
         return None
 
 
-def _first_line(error: SqlglotError) -> str:
-    return str(error).splitlines()[0]
-
-
 def _filtered(tree: exp.Query, condition: str) -> exp.Query:
     """Add a condition to the query; to each one of a UNION, so that no row comes around it."""
     extra = [part for part in _conjuncts(_parse_condition(condition)) if part.sql() != "TRUE"]
     tree = tree.copy()
     for select in _arms(tree):
-        for part in extra:
-            select.where(part.copy(), copy=False)
+        select.where(*(part.copy() for part in extra), copy=False)
     return tree
 
 

@@ -80,7 +80,7 @@ def ranges(
     rows: int,
     query: Callable[[str], list[dict[str, str | None]]],
 ) -> Iterator[KeyRange]:
-    """Cut a range that is open above into ranges, lazily: a bound is looked up when needed.
+    """Cut a range into smaller ones, lazily: a bound is looked up when needed.
 
     All bounds must be looked up in one snapshot. Each row's key is in exactly one range; a unique
     key has at most `rows` rows in each.
@@ -92,20 +92,20 @@ def ranges(
         query: Runs SQL and returns rows as dicts.
     """
     rest = whole
-    while (until := _bound(rest, source, rows, query)) is not None:
+    while (until := _bound(rest, source, rows, query)) not in (None, whole.until):
         yield replace(rest, until=until)
-        rest = KeyRange(whole.key, after=until)
+        rest = KeyRange(whole.key, after=until, until=whole.until)
     yield rest
 
 
 def _bound(
-    open_range: KeyRange,
+    rest: KeyRange,
     source: str,
     rows: int,
     query: Callable[[str], list[dict[str, str | None]]],
 ) -> Values | None:
-    names = [sql.identifier(column.name) for column in open_range.key]
-    conditions = " AND ".join(open_range.conditions()) or "true"
+    names = [sql.identifier(column.name) for column in rest.key]
+    conditions = " AND ".join(rest.conditions()) or "true"
     values = ", ".join(f"{as_text(name)} AS v{i}" for i, name in enumerate(names))
     found = query(
         f"SELECT {values} FROM (SELECT {', '.join(names)} FROM {source} WHERE {conditions}"

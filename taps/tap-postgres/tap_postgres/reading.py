@@ -10,13 +10,15 @@ from tap_postgres.ranges import KeyColumn, KeyRange, Values, as_text, is_finite,
 from tapsupport.errors import TapError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from tap_postgres.client import Database
 
 State = dict[str, Any]
+Span = tuple[list[str] | None, list[str] | None]  # keys above the first one up to the second
 _KINDS = {"version": int, "range": dict, "columns": dict, "id": list, "end": str}
+_RANGE_KINDS = {"key": list, "after": list, "missing": list}
 # The share of the work that may be due before the first row comes out in the key's order.
 _CHEAP_START = 0.05
 
@@ -27,13 +29,18 @@ def checked_state(state: State, stream: str) -> State:
     Raises:
         TapError: it is not one that this tap has written.
     """
-    for name, kind in _KINDS.items():
+    _check_kinds(state, _KINDS, stream)
+    _check_kinds(state.get("range", {}), _RANGE_KINDS, stream)
+    return dict(state)
+
+
+def _check_kinds(state: State, kinds: Mapping[str, type[object]], stream: str) -> None:
+    for name, kind in kinds.items():
         if not isinstance(state.get(name, kind()), kind):
             raise TapError(
                 f"Reading the state of {stream}: {name} is {state[name]!r}, which this tap has "
                 "not written. Correct it, or remove the stream's bookmark to start anew."
             )
-    return dict(state)
 
 
 @dataclass(frozen=True)
@@ -46,12 +53,15 @@ class Part:
         progress: The stream's state once these rows and all of the parts before are sent; None
             leaves it as it was.
         limit: The most rows to read.
+        span: The keys of a range that may be sent before those in front of it, because `progress`
+            has a `range` that can name what is missing; None where the order must be kept.
     """
 
     source: str
     conditions: Sequence[str]
     progress: State | None
     limit: int | None = None
+    span: Span | None = None
 
 
 @dataclass(frozen=True)
@@ -75,11 +85,12 @@ class Reader:
         source: str,
         key: tuple[KeyColumn, ...],
         after: Values | None = None,
+        until: Values | None = None,
         *,
         inclusive: bool = False,
     ) -> Iterator[KeyRange]:
-        """Cut what lies above `after` into ranges of `rows` rows, looking bounds up lazily."""
-        whole = KeyRange(key, after, inclusive=inclusive)
+        """Cut what lies above `after`, up to `until`, into ranges of `rows` rows, lazily."""
+        whole = KeyRange(key, after, until, inclusive=inclusive)
         doing = f"Finding ranges of {self.label}"
         return ranges(whole, source, self.rows, lambda query: self.database.rows(query, doing))
 

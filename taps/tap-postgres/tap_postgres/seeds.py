@@ -33,6 +33,8 @@ _COLUMNS = {
     "INTERNAL_PATHS": ("namespace_path", "project_path"),
 }
 _NONE = "(NULL)"  # equal to nothing, so that no row passes
+_MAX_DIGITS = 19  # of PostgreSQL's bigint
+_ADVICE = "Correct the setting internal_seeds."
 
 
 def internal_values(folder: str) -> dict[str, str]:
@@ -42,35 +44,60 @@ def internal_values(folder: str) -> dict[str, str]:
         folder: Path or URL of the folder with the four files.
 
     Raises:
-        TapError: a file cannot be read, no file has a column, or an id is not a whole number.
+        TapError: a file cannot be read or is no CSV, no file has a column, or an id is not a whole
+            number.
     """
     columns: dict[str, set[str]] = {}
     for name in FILES:
         path = f"{folder.rstrip('/')}/{name}"
-        reader = csv.DictReader(io.StringIO(_read(path)))
-        for row in reader:
-            for column, value in row.items():
-                if value:
-                    _check_id(path, reader.line_num, column, value)
-                    columns.setdefault(column, set()).add(value)
-        for column in reader.fieldnames or ():
-            columns.setdefault(column, set())
+        reader = csv.DictReader(io.StringIO(_text(path, _read(path))))
+        try:
+            _collect(path, reader, columns)
+        except csv.Error as error:
+            line = reader.reader.line_num
+            raise TapError(f"{path}, line {line}: {error}. Correct the file.") from error
     return {key: _list(folder, key, columns) for key in INTERNAL}
 
 
-def _read(path: str) -> str:
+def _collect(path: str, reader: csv.DictReader[str], columns: dict[str, set[str]]) -> None:
+    for row in reader:
+        if None in row:
+            raise TapError(
+                f"{path}, line {reader.line_num} has more fields than the first line. "
+                "Correct the file."
+            )
+        for column, value in row.items():
+            if value:
+                _check_id(path, reader.line_num, column, value)
+                columns.setdefault(column, set()).add(value)
+    for column in reader.fieldnames or ():
+        columns.setdefault(column, set())
+
+
+def _read(path: str) -> bytes:
+    from aiohttp import ClientError  # noqa: PLC0415 - takes a while, and few manifests need it
+
     try:
-        with fsspec.open(path, "rt", encoding="utf-8-sig", newline="") as file:
-            return str(file.read())
-    except (OSError, ImportError) as error:
+        with fsspec.open(path, "rb") as file:
+            return bytes(file.read())
+    # A ValueError is about a protocol or URL, a ClientError about a web server's answer.
+    except (OSError, ImportError, ValueError, ClientError) as error:
+        reason = str(error.__cause__ or error).rstrip(".")
+        raise TapError(f"Reading the seed file {path} failed: {reason}. {_ADVICE}") from error
+
+
+def _text(path: str, content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise TapError(
-            f"Reading the seed file {path} failed: {error}. Correct the setting internal_seeds."
+            f"{path} is not UTF-8 at byte {error.start + 1}. Save the file as UTF-8."
         ) from error
 
 
-def _check_id(path: str, line: int, column: str | None, value: str) -> None:
-    is_number = value.isascii() and value.isdigit()
-    if column is not None and column.endswith("_id") and not is_number:
+def _check_id(path: str, line: int, column: str, value: str) -> None:
+    is_number = value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS
+    if column.endswith("_id") and not is_number:
         raise TapError(f"{path}, line {line}: {column} is not a whole number. Correct the file.")
 
 
@@ -78,7 +105,7 @@ def _list(folder: str, key: str, columns: dict[str, set[str]]) -> str:
     if missing := [column for column in _COLUMNS[key] if column not in columns]:
         raise TapError(
             f"No seed file in {folder} has a column {', '.join(missing)}, which {{{key}}} needs. "
-            "Correct the setting internal_seeds."
+            f"{_ADVICE}"
         )
     values = set().union(*(columns[column] for column in _COLUMNS[key]))
     return _sql_list(key, values)

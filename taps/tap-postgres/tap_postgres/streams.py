@@ -14,6 +14,7 @@ from tap_postgres.lanes import Lanes
 from tap_postgres.loads import FullTable, Incremental, Load
 from tap_postgres.queries import check_key, has_unique_index
 from tap_postgres.reading import checked_state
+from tap_postgres.stamps import TASK_INSTANCE, UPLOADED_AT
 from tapsupport.errors import TapError
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class ManifestStream(PostgresStream):
     def stamp_values(self, load: Load) -> Sequence[tuple[Column, object]]:
         uploaded_at = time.time() if load.version is None else load.version / 1000
         values = {
-            manifest_loads.UPLOADED_AT: uploaded_at,
-            manifest_loads.TASK_INSTANCE: self._tap.task_instance,
+            UPLOADED_AT: uploaded_at,
+            TASK_INSTANCE: self._tap.task_instance,
         }
         return [(column, values[column.name]) for column in self._selected(self.table.stamps)]

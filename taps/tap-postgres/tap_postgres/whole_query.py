@@ -49,24 +49,35 @@ def without_times(tree: exp.Query, on_time: Mentions, on_internal: Mentions) -> 
         ValueError: one cannot be left out; the text is the rest of a sentence.
     """
     tree = tree.copy()
+    problems: list[str] = []
     for where in reversed(list(tree.find_all(exp.Where, bfs=True))):  # the innermost first
         if not on_time(where):
             continue
-        _check_place(where, tree)
-        kept = _kept(where.this, on_time, on_internal)
+        try:
+            _check_place(where, tree)
+            kept = _kept(where.this, on_time, on_internal)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
         if kept is None:
             where.pop()
         else:
             where.set("this", kept)
-    for literal in tree.find_all(exp.Literal):
-        clause = literal.find_ancestor(*_CLAUSES)
-        if on_time(literal) and not isinstance(clause, exp.Select):
+    problems += _outside_of_wheres(tree, on_time)
+    if problems:
+        raise ValueError("; ".join(dict.fromkeys(problems)))
+    return tree
+
+
+def _outside_of_wheres(tree: exp.Query, on_time: Mentions) -> Iterator[str]:
+    for literal in filter(on_time, tree.find_all(exp.Literal)):
+        clause = literal.find_ancestor(exp.Where, *_CLAUSES)
+        if not isinstance(clause, exp.Where | exp.Select):
             place = clause.key.upper() if clause else "?"
-            raise ValueError(
+            yield (
                 f"has a time placeholder in its {place}, where a full sync cannot leave it out; "
                 "move it to a WHERE"
             )
-    return tree
 
 
 def cut_text(text: str, whole: exp.Query, on_time: Callable[[str], bool]) -> str | None:
@@ -95,19 +106,25 @@ def _kept(condition: exp.Expr, on_time: Mentions, on_internal: Mentions) -> exp.
         inner = _kept(condition.this, on_time, on_internal)
         return inner if inner is None else exp.Paren(this=inner)
     if isinstance(condition, exp.And | exp.Or):
-        left, right = (
-            _kept(part, on_time, on_internal) for part in (condition.left, condition.right)
-        )
-        if left is not None and right is not None:
-            return type(condition)(this=left, expression=right)
-        if isinstance(condition, exp.And):
-            return right if left is None else left
+        parts = list(condition.flatten(unnest=False))
+        found = [_kept(part, on_time, on_internal) for part in parts]
+        kept = [part for part in found if part is not None]
+        if isinstance(condition, exp.And) or len(kept) == len(parts):
+            return _joined(type(condition), kept)
     if on_internal(condition):
         raise ValueError(
             "has a time placeholder and an internal key in one condition, so that a full sync "
             f"would leave out both; {ADVICE}"
         )
     return None
+
+
+def _joined(connector: type[exp.And | exp.Or], parts: list[exp.Expr]) -> exp.Expr | None:
+    """The parts as the parser joins them, without going deeper for each of them."""
+    joined = parts[0] if parts else None
+    for part in parts[1:]:
+        joined = connector(this=joined, expression=part)
+    return joined
 
 
 def _check_place(node: exp.Expr, tree: exp.Query) -> None:

@@ -1,4 +1,4 @@
-"""YAML files that hold a mapping, in which no key stands twice."""
+"""YAML files that hold a mapping, with everything that is wrong in them."""
 
 from __future__ import annotations
 
@@ -10,29 +10,81 @@ import yaml
 from tapsupport.errors import TapError
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys and says nothing."""
+class _Loader(yaml.SafeLoader):
+    """Goes on behind a key that stands twice and a value that is not of its kind.
+
+    PyYAML keeps the last of two equal keys and says nothing, and lets Python's own errors through
+    where a value looks like a date but is none.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.problems: list[str] = []
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - the library's signature
-        names = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        seen = []
         for key, _ in node.value:
-            if names.count(key.value) > 1:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key.value} stands there twice", problem_mark=key.start_mark
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                self.problems.append(
+                    f"{_place(key.start_mark)}: the key {key.value} stands there twice"
                 )
+            seen.append(key.value)
         return dict(super().construct_mapping(node, deep=deep))
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - the library's signature
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, LookupError, AttributeError):
+            kind = node.tag.rpartition(":")[2]
+            self.problems.append(
+                f"{_place(node.start_mark)}: what stands there is no {kind}; "
+                "put it in quotes if it is meant as text"
+            )
+            self.recursive_objects.pop(node, None)
+            self.constructed_objects[node] = node.value
+            return node.value
+
+
+def load_yaml(path: str) -> tuple[dict[str, Any], list[str]]:
+    """Read a YAML file that holds a mapping; anything else counts as an empty one.
+
+    Returns:
+        The content, and what is wrong in it without keeping the rest from being looked at.
+
+    Raises:
+        TapError: the file cannot be read or is no YAML.
+    """
+    try:
+        loader = _Loader(Path(path).read_text(encoding="utf-8"))
+        content = loader.get_single_data()
+    except OSError as error:
+        raise TapError(f"Reading {path} failed: {error.strerror}. Correct the path.") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise TapError(f"Reading {path} failed: {_reason(error)}. Correct the file.") from error
+    problems = [f"{path}, {problem}" for problem in loader.problems]
+    return (content if isinstance(content, dict) else {}), problems
 
 
 def read_yaml(path: str) -> dict[str, Any]:
     """Read a YAML file that holds a mapping; anything else counts as an empty one.
 
     Raises:
-        TapError: the file cannot be read or is no YAML, or a key stands twice in a mapping.
+        TapError: the file cannot be read or is no YAML, or something in it is wrong.
     """
-    try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 - a SafeLoader
-    except OSError as error:
-        raise TapError(f"Reading {path} failed: {error.strerror}. Correct the path.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TapError(f"Reading {path} failed: {error}. Correct the file.") from error
-    return content if isinstance(content, dict) else {}
+    content, problems = load_yaml(path)
+    if problems:
+        raise TapError(f"{'; '.join(problems)}. Correct the file.")
+    return content
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without the lines of the file that PyYAML would show."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"{_place(error.problem_mark)}: {error.problem}"
+    return " ".join(str(error).split()).rstrip(".")
+
+
+def _place(mark: yaml.Mark) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}"

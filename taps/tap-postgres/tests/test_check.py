@@ -57,11 +57,13 @@ def test_without_a_database(tmp_path: Path) -> None:
 
     bad = manifest(tmp_path, boats="SELECT name FROM boats", crews="SELECT (", ports="SELECT {X}")
 
-    code, (line,) = check("--check-manifest", bad)
+    code, lines = check("--check-manifest", bad)
     assert code == 1
-    for table, reason in {"boats": "names id", "crews": "does not parse", "ports": "{X}"}.items():
+    expected = {"boats": "names id", "crews": "does not parse", "ports": "{X}"}
+    for line, (table, reason) in zip(lines, expected.items(), strict=False):
         assert f"table {table}, key" in line
         assert reason in line
+    assert lines[3:] == ["3 tables in 1 manifests: their text was read; 3 problems."]
 
 
 def test_with_a_database(source: Source) -> None:
@@ -84,6 +86,95 @@ def test_with_a_database(source: Source) -> None:
     assert lines[3] == (
         "3 tables in 1 manifests: their queries were planned by the server; 3 problems."
     )
+
+
+def test_what_the_results_columns_and_the_data_show(source: Source) -> None:
+    """All that the text and a plan cannot tell, and in one go with what the text tells."""
+    source.execute(
+        "CREATE TABLE boats (id int PRIMARY KEY, name text)",
+        "CREATE TABLE crews (id int, _uploaded_at int, _task_instance text)",
+        "CREATE TABLE ports (id int)",
+        "INSERT INTO ports VALUES (1), (2), (2)",
+        "CREATE VIEW notes AS SELECT id FROM ports",
+        "CREATE VIEW locking AS SELECT id FROM boats FOR UPDATE",
+    )
+    path = manifest(
+        source.folder,
+        broken="SELECT (",
+        twice="SELECT *, id FROM boats",
+        keyless="SELECT * FROM (SELECT name FROM boats) AS b",
+        stamped="SELECT * FROM crews",
+        repeated="SELECT * FROM ports",
+        viewed="SELECT * FROM notes",
+        locks="SELECT id FROM boats FOR UPDATE",
+        locks_below="SELECT id FROM locking",
+        good="SELECT * FROM boats",
+        also_good="SELECT DISTINCT id FROM ports",
+    )
+
+    code, lines = check("--check-manifest", path, "--config", config(source))
+
+    assert code == 1
+    said = "\n".join(lines)
+    for part in (
+        "table broken, key import_query: does not parse",
+        "table twice: its import_query selects the column id more than once",
+        "table keyless: export_table_primary_key names id, which its import_query does not select",
+        "table stamped: its import_query selects _uploaded_at, a name that the tap gives",
+        "table repeated: export_table_primary_key is id, but 2 rows have the key (2)",
+        "table viewed: export_table_primary_key is id, but 2 rows have the key (2)",
+        "table locks, key import_query: locks rows (FOR UPDATE",
+        "table locks_below failed: cannot execute SELECT FOR UPDATE in a read-only transaction",
+    ):
+        assert part in said
+    assert "good" not in said
+    assert lines[-1].startswith("10 tables in 1 manifests")
+    assert lines[-1].endswith("; 8 problems.")
+
+
+def test_a_large_table_is_not_read_for_its_key(source: Source) -> None:
+    """By the planner's estimate; the check says so."""
+    source.execute(
+        "CREATE TABLE ports (id int)",
+        "INSERT INTO ports SELECT generate_series(1, 1000000)",
+        "INSERT INTO ports VALUES (1)",
+        "ANALYZE ports",
+    )
+    path = manifest(source.folder, ports="SELECT id FROM ports")
+
+    code, lines = check("--check-manifest", path, "--config", config(source))
+
+    assert code == 0
+    assert "Table ports: no unique index proves its key id, and the table is too large" in lines[0]
+    assert len(lines) == 2
+
+
+def test_one_connection_that_is_wrong_is_named_once(source: Source) -> None:
+    """And the tables of the other one are looked at."""
+    path = source.folder / "manifest.yml"
+    tables = {
+        name: {
+            **ENTRY,
+            "export_table": name,
+            "import_query": "SELECT 1 AS id",
+            "database_type": kind,
+        }
+        for name, kind in {"a": "main", "b": "main", "c": "ops", "d": None}.items()
+    }
+    tables["d"]["import_query"] = "SELECT id FROM nowhere"
+    path.write_text(yaml.safe_dump({"tables": tables}))
+    (source.folder / "connections.yml").write_text("connection_info: {}\n")
+    settings = config(source, connections=str(source.folder / "connections.yml"))
+
+    code, lines = check("--check-manifest", str(path), "--config", settings)
+
+    assert code == 1
+    assert [line.partition("connection_info ")[2] for line in lines[:2]] == [
+        "has no postgres_source_connection_main. Add it.",
+        "has no postgres_source_connection_ops. Add it.",
+    ]
+    assert 'relation "nowhere" does not exist' in lines[2]
+    assert len(lines) == 4
 
 
 def test_many_tables(source: Source) -> None:

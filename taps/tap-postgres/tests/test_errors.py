@@ -182,7 +182,7 @@ def test_changes_while_it_runs(logins: Source, lane: str, change: str, sentence:
         "CREATE TABLE zebras (id int PRIMARY KEY, name text)",
         "GRANT SELECT ON boats, zebras TO reader",
     )
-    login: dict[str, Any] = {"user": "reader", "password": SECRET}
+    login: dict[str, Any] = {"user": "reader", "password": SECRET, "max_parallel": 1}
     with waiting_tap(logins, logins.command(lane, **login)) as process:
         logins.execute(change)
     _, errors = process.communicate(timeout=30)

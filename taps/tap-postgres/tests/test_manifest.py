@@ -144,9 +144,23 @@ def test_every_mistake_is_named_at_once(shop: Source) -> None:
             "ten": WIDGETS | {"import_query": "SELECT id, a AS ID FROM t"},
             "eleven": WIDGETS
             | {"import_query": "SELECT id FROM t JOIN u ON u.at > '{END_TIMESTAMP}'"},
+            "twelve": {
+                "import_db": 5,
+                "export_table_primary_key": "other",
+                "additional_filtering": "nonsense",
+                "import_query": "SELECT id, '{TODAY}' AS id, 1 AS _Uploaded_At FROM t FOR UPDATE",
+            },
+            "thirteen": "a text",
         },
         {"six": WIDGETS | {"colour": "red"}, "seven": WIDGETS, "eight": WIDGETS},
+        {},
     )
+    (shop.folder / "manifest_3.yml").write_text("tables:\n  a: [\n")
+    (shop.folder / "manifest_4.yml").write_text(
+        "tables:\n  a: {import_db: x}\n  a: {import_db: !!int y}\n"
+    )
+    settings["manifests"] += [str(shop.folder / f"manifest_{number}.yml") for number in (3, 4)]
+    settings["manifest_tables"] = ["seven", "nowhere"]
 
     with pytest.raises(TapError) as caught:
         shop.sync(**settings)
@@ -162,28 +176,144 @@ def test_every_mistake_is_named_at_once(shop: Source) -> None:
         "table ten, key import_query: selects id more than once",
         "table eleven, key import_query: has a time placeholder in its JOIN",
         "manifest_1.yml, table six, key colour: extra inputs are not permitted",
-        "2 tables make the stream shop_db_widgets",
+        "10 tables make the stream shop_db_widgets: ",
+        "seven (",
+        "table twelve, key import_db: input should be a valid string",
+        "table twelve, key export_table: field required",
+        "table twelve, key additional_filtering: does not start with AND",
+        "table twelve, key import_query: unknown placeholder {TODAY}",
+        "table twelve, key import_query: selects id more than once",
+        "table twelve, key import_query: selects _uploaded_at, a name that the tap gives",
+        "table twelve, key import_query: locks rows (FOR UPDATE",
+        "table twelve, key export_table_primary_key: names other, which import_query does not",
+        "table thirteen: is no mapping of keys",
+        "manifest_2.yml, key tables: is empty, so there is nothing to load",
+        "manifest_3.yml failed: line 3, column 1",
+        "manifest_4.yml, line 3, column 3: the key a stands there twice",
+        "manifest_4.yml, line 3, column 18: what stands there is no int",
+        "manifest_4.yml, table a, key export_schema: field required",
+        "the manifests have no table nowhere",
     ):
-        assert part in said
+        assert part in said, part
+    assert ".;" not in said
+    assert ".." not in said
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("text", "said"),
     [
-        ({"import_query": "SELECT nope AS id FROM p_widgets"}, 'column "nope" does not exist'),
         (
-            {"import_query": "SELECT * FROM (SELECT name, created_at FROM p_widgets) w"},
-            "names id, which its",
+            "tables:\n  a:\n    export_table: 2024-13-45\n",
+            "line 3, column 19: .* no timestamp; put",
         ),
-        ({"database_type": "main"}, "no postgres_source_connection_main"),
+        ("tables: !!int foo\n", "line 1, column 9: what stands there is no int"),
+        ("tables: !!timestamp foo\n", "is no timestamp"),
+        ("tables: !!bool foo\n", "is no bool"),
+        ("tables: !foo bar\n", "could not determine a constructor for the tag"),
+        ("tables: " + "[" * 5000, "failed: it is nested too deeply"),
+        ("tables: {a: {b: [\n", "failed: line 2, column 1"),
+        ("tables: {}\n", "is empty, so there is nothing to load"),
+        ("tables: [1]\n", "is no mapping of tables"),
+        ("", "the key tables is missing"),
+        ("tables: \x00", "failed: unacceptable character"),
     ],
 )
-def test_what_only_the_database_can_tell(
-    shop: Source, change: dict[str, Any], sentence: str
+def test_files_that_are_no_manifest(source: Source, text: str, said: str) -> None:
+    """A sentence with the place, and never Python's own error."""
+    path = source.folder / "manifest.yml"
+    path.write_text(text)
+
+    with pytest.raises(TapError, match=said) as caught:
+        source.sync(manifests=[str(path)])
+    assert ".." not in str(caught.value)
+
+
+MANY = " AND ".join(f"id <> {number + 10}" for number in range(5000))
+DEEP = "(" * 5000 + "id" + ")" * 5000
+WITHIN = "at <= '{END_TIMESTAMP}'"
+
+
+@pytest.mark.parametrize(
+    ("where", "condition"),
+    [
+        (MANY, ""),
+        (f"{WITHIN} AND {MANY}", ""),
+        (f"{MANY} AND {WITHIN}", ""),
+        (WITHIN, f"AND {MANY}"),
+    ],
+    ids=["no time", "time first", "time last", "additional"],
+)
+def test_a_query_of_five_thousand_conditions(source: Source, where: str, condition: str) -> None:
+    """Conditions in a row are no deep tree."""
+    source.execute(
+        "CREATE TABLE p_widgets (id int PRIMARY KEY, at timestamptz DEFAULT '2024-02-01Z')",
+        "INSERT INTO p_widgets VALUES (7), (11)",
+    )
+    query = {"import_query": f"SELECT id FROM p_widgets WHERE {where}"}
+    settings = files(source, {"widgets": WIDGETS | query | {"additional_filtering": condition}})
+    del settings["connections"], settings["backfill_from"], settings["backfill_to"]
+
+    first = source.sync(**settings)
+    second = source.sync(state=first.state, **settings, interval_from="schedule")
+
+    for result in (first, second):
+        assert [row["id"] for row in result.records("shop_db_widgets")] == [7]
+
+
+@pytest.mark.parametrize("key", ["import_query", "additional_filtering"])
+def test_a_query_that_is_nested_too_deeply(source: Source, key: str) -> None:
+    text = f"AND {DEEP} > 0" if key == "additional_filtering" else f"SELECT {DEEP} AS id FROM t"
+    settings = files(source, {"widgets": WIDGETS | {key: text}})
+
+    with pytest.raises(TapError, match=f"table widgets, key {key}: is nested too deeply"):
+        source.sync(**settings)
+
+
+@pytest.mark.parametrize("other", ["unknown", "unset", "unreachable"])
+def test_a_connection_that_cannot_be_made_stops_its_own_tables_only(
+    shop: Source, lane: str, monkeypatch: pytest.MonkeyPatch, other: str
 ) -> None:
-    """A query may parse and still not fit the database."""
-    with pytest.raises(TapError, match=sentence):
-        shop.sync(**files(shop, {"widgets": WIDGETS | change}))
+    """Those of the other connections are read; the run fails at its end and says which and why."""
+    lost = WIDGETS | {"database_type": "main", "export_table": "lost"}
+    settings = files(shop, {"widgets": WIDGETS, "lost": lost})
+    said = "connection_info has no postgres_source_connection_main"
+    if other != "unknown":
+        names = CONNECTIONS["connection_info"]["postgres_source_connection_ops"]
+        changed = names | ({"pass": "NO_PASS"} if other == "unset" else {"port": "DEAD_PORT"})
+        both = {"postgres_source_connection_ops": names, "postgres_source_connection_main": changed}
+        path = shop.folder / "connections.yml"
+        path.write_text(yaml.safe_dump({"connection_info": both}))
+        monkeypatch.setenv("DEAD_PORT", "1")
+        said = "needs the environment variable NO_PASS" if other == "unset" else "DEAD_PORT"
+
+    done, result = shop.run(lane, **settings)
+
+    last = done.stderr.decode().strip().splitlines()[-1]
+    assert done.returncode == 1
+    assert "1 of 2 streams failed. The others were read to their end. shop_db_lost: " in last
+    assert said in last
+    assert [row["id"] for row in shop.rows(lane, result, "shop_db_widgets")] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("OPS_PASS", "wrong", "the environment variables OPS_USER and OPS_PASS"),
+        ("OPS_NAME", "nowhere", "the environment variable OPS_NAME"),
+        ("OPS_HOST", "nowhere.invalid", "the environment variables OPS_HOST and PG_PORT"),
+    ],
+)
+def test_advice_names_the_variable_that_the_value_came_from(
+    shop: Source, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    """And not settings that nobody has set."""
+    shop.execute("DROP ROLE IF EXISTS sailor", "CREATE ROLE sailor LOGIN PASSWORD 'x'")
+    monkeypatch.setenv("OPS_USER", "sailor" if variable == "OPS_PASS" else shop.connection.user)
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(TapError, match=rf"[^.]\. Check {said}") as caught:
+        shop.sync(**files(shop, {"widgets": WIDGETS}))
+    assert "setting" not in str(caught.value)
 
 
 def test_a_variable_that_is_not_set(shop: Source, monkeypatch: pytest.MonkeyPatch) -> None:

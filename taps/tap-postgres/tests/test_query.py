@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tap_postgres
 from tap_postgres.placeholders import interval_values
 from tap_postgres.query import BaseTable, ManifestQuery, check_condition
 
@@ -249,6 +252,7 @@ def test_no_outside_row_passes_without_the_interval(
         ("SELECT 1 WHERE at > '{execution_date}'", "unknown placeholder {execution_date}"),
         ("SELECT 1 WHERE at > '{EXECUTION-DATE }'", "unknown placeholder {EXECUTION-DATE }"),
         ("SELECT {TODAY}", "unknown placeholder {TODAY}"),
+        ("SELECT '{{TODAY}', $${NOW}$$, {THEN }", "placeholder {TODAY}, {NOW}, {THEN }"),
         ("SELECT FROM WHERE (", "does not parse"),
         ("SELECT 'open", "does not parse"),
         ("DELETE FROM t", "is not one SELECT"),
@@ -276,6 +280,33 @@ def test_an_additional_filtering_is_a_condition_alone(condition: str) -> None:
 @pytest.mark.parametrize("text", ["{a}", "{1,2}", '{"A": 1}', "{}", "{A1}", "a {b"])
 def test_braces_that_are_no_placeholder(text: str) -> None:
     assert ManifestQuery(f"SELECT '{text}' AS x").filled(VALUES) == f"SELECT '{text}' AS x"
+
+
+@pytest.mark.parametrize("name", ["query", "whole_query", "tokens", "placeholders", "findings"])
+def test_no_regular_expression_and_no_split_looks_at_a_query(name: str) -> None:
+    """SQL is read by its tokens and its tree alone."""
+    tree = ast.parse((Path(tap_postgres.__file__).parent / f"{name}.py").read_text())
+
+    imported = {
+        alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names
+    }
+    called = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert "re" not in imported
+    assert not called & {"rsplit", "partition", "rpartition"}
+    assert "split" not in called or name == "findings"  # a list of columns there, which is no SQL
+
+
+def test_every_time_placeholder_in_a_wrong_place_is_named() -> None:
+    query = (
+        "SELECT t.id FROM t JOIN u ON u.at > '{BEGIN_TIMESTAMP}'"
+        " WHERE NOT (SELECT true FROM v WHERE v.at > '{BEGIN_TIMESTAMP}')"
+        " GROUP BY 1 HAVING max(t.at) > '{END_TIMESTAMP}'"
+    )
+    with pytest.raises(ValueError, match="below a NOT") as caught:
+        ManifestQuery(query)
+
+    assert "in its JOIN" in str(caught.value)
+    assert "in its HAVING" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -67,6 +67,14 @@ def test_from_a_web_server(folder: Path) -> None:
         (FILES[0], "project_id,project_path\n10,a\nten,b\n", "line 3: project_id is not a whole"),
         (FILES[0], "project_id,project_path\n1) OR (1=1,b\n", "line 2: project_id is not a whole"),
         (FILES[1], "namespace_id\n3\n", "has a column namespace_path"),
+        (
+            FILES[0],
+            f"project_id,project_path\n{'1' * 5000},b\n",
+            "project_id is not a whole number",
+        ),
+        (FILES[0], "project_id\n1,2\n", "line 2 has more fields than the first line"),
+        (FILES[0], f"project_path\n{'x' * 200_000}\n", "line 2: field larger than field limit"),
+        (FILES[1], "namespace_path\n\xe9\n", "is not UTF-8 at byte 16. Save"),
         (FILES[2], None, f"Reading the seed file .*{FILES[2]} failed"),
     ],
 )
@@ -74,10 +82,31 @@ def test_files_that_cannot_be_used(folder: Path, name: str, content: str | None,
     if content is None:
         (folder / name).unlink()
     else:
-        (folder / name).write_text(content)
+        (folder / name).write_text(content, encoding="latin-1")
 
     with pytest.raises(TapError, match=said):
         internal_values(str(folder))
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """A web server that is in trouble."""
+
+    def do_GET(self) -> None:
+        self.send_error(500)
+
+    do_HEAD = do_GET  # noqa: N815 - the library's name
+
+
+def test_a_web_server_in_trouble_and_an_unknown_protocol() -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(TapError, match=r"Reading the seed file http://.* failed: .*500"):
+            internal_values(f"http://127.0.0.1:{server.server_port}/")
+        server.shutdown()
+    with pytest.raises(
+        TapError, match=r"failed: Protocol not known: nothing\. Correct the setting"
+    ):
+        internal_values("nothing://seeds")
 
 
 def test_no_outside_row_passes(source: Source, folder: Path, lane: str) -> None:
@@ -98,7 +127,7 @@ def test_no_outside_row_passes(source: Source, folder: Path, lane: str) -> None:
     }
     path = folder / "manifest.yml"
     path.write_text(yaml.safe_dump({"tables": {"builds_internal_only": entry}}))
-    settings = {"manifests": [str(path)], "internal_seeds": str(folder)}
+    settings: dict[str, Any] = {"manifests": [str(path)], "internal_seeds": str(folder)}
 
     whole = source.sync(lane, **settings)
     source.execute("UPDATE builds SET at = now()")

@@ -60,7 +60,7 @@ def test_a_snapshot_stands_between_two_markers(boats: Source, lane: str) -> None
     assert sent[0]["type"] == sent[-1]["type"] == "ACTIVATE_VERSION"
     assert [m["type"] for m in sent].count("ACTIVATE_VERSION") == 2
     assert len({m["version"] for m in sent}) == 1
-    assert ids(boats, lane, result) == list(range(1, 11))
+    assert sorted(ids(boats, lane, result)) == list(range(1, 11))
     assert result.state == {"bookmarks": {STREAM: {}}}
 
 
@@ -94,11 +94,11 @@ def test_one_run_sees_one_snapshot(boats: Source) -> None:
 
 
 def test_every_range_has_its_file(boats: Source) -> None:
-    """So that each may be read by itself; announced in the ranges' order."""
+    """So that each may be read by itself; announced when it was read."""
     result = boats.sync("arrow", range_rows=4)
 
     files = [pq.read_table(path)["id"].to_pylist() for path in result.batches(STREAM)]
-    assert files == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
+    assert sorted(files) == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
 
 
 def test_a_resumed_run_continues_the_snapshot(boats: Source, lane: str) -> None:
