@@ -2,14 +2,14 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml taps/*/pyproject.toml loaders/*/pyproject.toml)) sandbox
+MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml taps/*/pyproject.toml loaders/*/pyproject.toml)) sandbox reconcile orchestrate
 UV := $(or $(shell command -v uv 2>/dev/null),$(wildcard $(BIN)/uv),$(VENV)-uv/bin/uv)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export Q
 export UV_SYSTEM_CERTS ?= true
 export MELTANO_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: help install run sql backfill change test lint bench bench-kills bench-sources kill-matrix lock clean
+.PHONY: help install run sql backfill change test lint bench bench-kills bench-sources bench-reconcile kill-matrix lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -50,13 +50,16 @@ $(VENV)-interop/.installed: tests/interop/requirements.lock | install
 lint: install ## Check style, types and the lock file.
 	ruff format --check .
 	ruff check .
-	mypy $(addprefix -p ,reliability sandbox snowflake_loader tapsupport $(subst -,_,$(notdir $(wildcard taps/*))))
+	mypy $(addprefix -p ,orchestrate reliability reconcile sandbox snowflake_loader tapsupport $(subst -,_,$(notdir $(wildcard taps/*))))
 
 bench: install $(VENV)-bench-dlt/.installed $(VENV)-bench-meltanolabs/.installed ## Measure against peers; see bench/README.md.
 	python bench/run.py
 
 bench-kills: install ## Kill a full sync again and again and compare; BENCH_ROWS=10000000.
 	python bench/kills.py
+
+bench-reconcile: install ## Find 50 differences in a large table, and repair them; BENCH_ROWS=10000000.
+	python bench/reconcile.py
 
 kill-matrix: install ## Kill pipelines at every boundary and compare; KILLS=500. See docs/reliability.md.
 	python -m reliability --kills $(or $(KILLS),500)

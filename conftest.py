@@ -1,3 +1,4 @@
 """Fixtures that every test in the project can use."""
 
-pytest_plugins = ["sandbox.testing"]
+# Imported before pytest collects, since a folder that is called as the package in it would hide it.
+pytest_plugins = ["sandbox.testing", "reconcile", "orchestrate"]

@@ -1,0 +1,1 @@
+"""Meltano's schedules on Kubernetes: rendered, checked, applied and watched."""

@@ -1,0 +1,90 @@
+"""Everything that can be known without a cluster."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
+import yaml
+from kubernetes_validate.utils import (  # type: ignore[import-untyped]  # likewise
+    all_versions,
+    major_minor,
+)
+
+from orchestrate import kustomize, manifests, plugin_files, policies, schedules
+from orchestrate.errors import Problem, ProblemsError
+from orchestrate.needs import MELTANO_SECRETS
+from orchestrate.plan import plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrate.plan import PlannedJob
+
+OLDEST_KUBERNETES = (1, 31)
+# Their schemas belong to what defines them and are not among Kubernetes' own.
+CUSTOM_KINDS = {"ExternalSecret", "SecretStore", "PrometheusRule"}
+
+
+def planned(project: Path) -> list[PlannedJob]:
+    """The CronJobs of the project.
+
+    Raises:
+        ProblemsError: Something in the Meltano files cannot be put on a cluster.
+        OrchestrateError: The files cannot be read, or Meltano cannot list the schedules.
+    """
+    found = plan(schedules.of_project(project), plugin_files.read(project))
+    if found.problems:
+        raise ProblemsError(found.problems)
+    return found.jobs
+
+
+def check(project: Path) -> list[Problem]:
+    """All problems of the project's manifests: drift, wrong schemas, broken policies."""
+    try:
+        generated = manifests.files(planned(project))
+    except ProblemsError as error:
+        return sorted(set(error.problems))
+    secrets = plugin_files.read(project).secret_variables | set(MELTANO_SECRETS)
+    problems = manifests.drift(project, generated)
+    for path, text in generated.items():
+        for document in yaml.load_all(text, Loader=yaml.CSafeLoader):
+            problems += wrong(document, f"{manifests.FOLDER}/{path}", secrets)
+    if kustomize.command():
+        for overlay in kustomize.overlays(project):
+            folder = f"{manifests.FOLDER}/overlays/{overlay}"
+            for document in kustomize.build(project, overlay):
+                problems += wrong(document, folder, secrets)
+    return sorted(set(problems))
+
+
+def wrong(document: dict[str, Any], path: str, secret_variables: set[str]) -> list[Problem]:
+    """What schemas and policies say against one document."""
+    name = f"{document['kind']} {document.get('metadata', {}).get('name', '')}".rstrip()
+    if document["apiVersion"].startswith("kustomize.config.k8s.io/"):
+        return []
+    found = [f"{name}: {text}" for text in policies.violations(document, secret_variables)]
+    if document["kind"] not in CUSTOM_KINDS:
+        found += [
+            f"{name}: Kubernetes {version} would refuse it: {text}."
+            for version in versions()
+            for text in _against_schema(document, version)
+        ]
+    return [Problem(path, 0, text) for text in found]
+
+
+@cache
+def versions() -> tuple[str, ...]:
+    """Versions of Kubernetes to check against, oldest first."""
+    known = dict.fromkeys(major_minor(version) for version in all_versions())
+    return tuple(v for v in known if tuple(map(int, v.split("."))) >= OLDEST_KUBERNETES)
+
+
+def _against_schema(document: dict[str, Any], version: str) -> list[str]:
+    try:
+        kubernetes_validate.validate(document, version, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        where = ".".join(str(key) for key in error.path)
+        return [f"{where}: {error.message}" if where else str(error.message)]
+    return []

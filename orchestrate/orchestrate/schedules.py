@@ -1,0 +1,88 @@
+"""The schedules of the project, as Meltano lists them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrate.errors import OrchestrateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMAND = ["meltano", "--log-level=warning", "schedule", "list", "--format=json"]
+LOG_LINES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One schedule.
+
+    Attributes:
+        cron: Five fields, or None for one that only people start (`@manual`, `@once`).
+        env: Its own environment variables.
+        job: The Meltano job; for a schedule of a pair of plugins, its own name.
+        tasks: What runs, one after the other: `tap-x target-y`, or `utility:command`.
+    """
+
+    name: str
+    cron: str | None
+    env: dict[str, str]
+    job: str
+    tasks: tuple[str, ...]
+
+
+def of_project(project: Path) -> list[Schedule]:
+    """Ask Meltano, which needs a database for it: one that is thrown away.
+
+    Raises:
+        OrchestrateError: Meltano refuses, as it does when one schedule names an unknown job
+            ("kubernetes.md", section 1).
+    """
+    with tempfile.TemporaryDirectory(prefix="schedules-") as folder:
+        environment = os.environ | {
+            "MELTANO_DATABASE_URI": f"sqlite:///{folder}/meltano.db",
+            "MELTANO_SYS_DIR_ROOT": folder,
+            "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
+        }
+        done = subprocess.run(
+            COMMAND,
+            cwd=project,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        words = "\n".join((done.stderr or done.stdout).splitlines()[-LOG_LINES_SHOWN:])
+        raise OrchestrateError(f"Meltano cannot list the schedules of {project}:\n{words}")
+    return parse(done.stdout)
+
+
+def parse(listing: str) -> list[Schedule]:
+    """Read the JSON document of `meltano schedule list`; sorted by name."""
+    schedules = json.loads(listing)["schedules"]
+    found = [_of_job(entry) for entry in schedules["job"]]
+    found += [_of_pair(entry) for entry in schedules["elt"]]
+    return sorted(found, key=lambda schedule: schedule.name)
+
+
+def _of_job(entry: dict[str, Any]) -> Schedule:
+    tasks = (" ".join(task) if isinstance(task, list) else task for task in entry["job"]["tasks"])
+    return Schedule(
+        entry["name"], entry["cron_interval"], _texts(entry), entry["job"]["name"], tuple(tasks)
+    )
+
+
+def _of_pair(entry: dict[str, Any]) -> Schedule:
+    task = f"{entry['extractor']} {entry['loader']}"
+    return Schedule(entry["name"], entry["cron_interval"], _texts(entry), entry["name"], (task,))
+
+
+def _texts(entry: dict[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in entry["env"].items()}

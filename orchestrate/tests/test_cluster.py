@@ -1,0 +1,469 @@
+"""The commands that talk to a cluster, through the official client, over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from orchestrate.cli import app
+from orchestrate.cluster import connect
+from orchestrate.cronjob import SCHEDULE_LABEL, cronjob
+from orchestrate.errors import OrchestrateError
+from orchestrate.testing import ApiServer, kubeconfig
+
+from orchestrate import kustomize, plugin_files, policies
+from sandbox.vendors.server import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from orchestrate.plan import PlannedJob
+
+    from orchestrate.tests.conftest import Webhook
+    from sandbox.testing import Warehouse
+
+Command = "Callable[..., str]"
+NOW = datetime.now(UTC).replace(microsecond=0)
+needs_kubectl = pytest.mark.skipif(
+    kustomize.command() is None, reason="neither kubectl nor kustomize is installed"
+)
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
+    server = ApiServer()
+    with serve(server) as url:
+        path = tmp_path / "kubeconfig"
+        path.write_text(kubeconfig(url))
+        monkeypatch.setenv("KUBECONFIG", str(path))
+        yield server
+
+
+@pytest.fixture
+def orchestrate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request: Any
+) -> Callable[..., str]:
+    """Run the command in this process; return what it printed, on both channels."""
+    root = request.config.rootpath
+
+    def run(*words: str, code: int = 0) -> str:
+        monkeypatch.chdir(root)
+        monkeypatch.setattr("sys.argv", ["orchestrate", *words])
+        with pytest.raises(SystemExit) as ended:
+            app()
+        shown = capsys.readouterr()
+        assert (ended.value.code or 0) == code, shown.out + shown.err
+        assert "kubeconfig-token-of-tests" not in shown.out + shown.err
+        return shown.out + shown.err
+
+    return run
+
+
+@pytest.fixture
+def alerts(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> Webhook:
+    """Where this process posts its alerts."""
+    monkeypatch.setenv("TRIBUTARY_ALERT_URL", webhook.url)
+    return webhook
+
+
+@pytest.fixture
+def ledger(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    """A warehouse that the loader's variables lead to."""
+    for name, value in warehouse.config.items():
+        monkeypatch.setenv(f"TARGET_SNOWFLAKE_{name.upper()}", str(value))
+    return warehouse
+
+
+def stored(api: ApiServer, job: PlannedJob, **spec: Any) -> dict[str, Any]:
+    """A CronJob on the cluster, made long ago."""
+    document = cronjob(job)
+    document["spec"] |= spec
+    document["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    return api.put(document)
+
+
+def job_of(job: PlannedJob, name: str, started: datetime, **status: Any) -> dict[str, Any]:
+    moment = f"{started:%Y-%m-%dT%H:%M:%SZ}"
+    labels = cronjob(job)["metadata"]["labels"]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "labels": labels, "creationTimestamp": moment},
+        "spec": {},
+        "status": {"startTime": moment, **status},
+    }
+
+
+def ended(kind: str, moment: datetime, reason: str = "") -> list[dict[str, str]]:
+    condition = {"type": kind, "status": "True", "reason": reason}
+    return [{**condition, "lastTransitionTime": f"{moment:%Y-%m-%dT%H:%M:%SZ}"}]
+
+
+# apply and diff
+
+
+@needs_kubectl
+def test_apply_brings_the_cluster_to_what_the_files_say(
+    api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
+) -> None:
+    shown = orchestrate("diff", "production")
+    assert "create: CronJob zengrc" in shown
+    assert api.objects == {}
+
+    orchestrate("apply", "production", "--yes", "--image", "registry.example/tributary@sha256:1")
+
+    cronjobs = api.find("cronjobs")
+    assert set(planned) <= set(cronjobs)
+    containers = kustomize.pod_spec(cronjobs["zengrc"])["containers"]
+    assert containers[0]["image"] == "registry.example/tributary@sha256:1"
+    assert {"tributary"} == {key[0] for key in api.objects}
+    shown = orchestrate("apply", "production", "--image", "registry.example/tributary@sha256:1")
+    assert "The cluster is as the files say." in shown
+    assert "left out, the cluster has no such kind: PrometheusRule tributary" in shown
+
+
+@needs_kubectl
+def test_apply_removes_what_is_gone_and_carries_our_label_and_nothing_else(
+    api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
+) -> None:
+    orchestrate("apply", "production", "--yes")
+    renamed, foreign = cronjob(planned["zengrc"]), cronjob(planned["zengrc"])
+    renamed["metadata"]["name"], foreign["metadata"]["name"] = "old-name", "of-others"
+    foreign["metadata"]["labels"] = {"app": "another"}
+    api.put(renamed)
+    api.put(foreign)
+
+    shown = orchestrate("apply", "production", "--yes")
+
+    assert "delete: CronJob old-name" in shown
+    assert "1 changes were applied" in shown
+    assert "old-name" not in api.find("cronjobs")
+    assert "of-others" in api.find("cronjobs")
+
+
+@needs_kubectl
+def test_apply_asks_first(
+    api: ApiServer, orchestrate: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("typer.confirm", lambda _: False)
+
+    shown = orchestrate("apply", "staging", code=1)
+
+    assert "Nothing was changed." in shown
+    assert api.objects == {}
+
+
+@needs_kubectl
+def test_a_field_that_someone_else_set_is_a_conflict_until_it_is_taken_over(
+    api: ApiServer, orchestrate: Callable[..., str]
+) -> None:
+    orchestrate("apply", "production", "--yes")
+    live = api.find("cronjobs")["zengrc"]
+    cluster = connect(None)
+    cluster._resource(("batch/v1", "CronJob")).patch(
+        body={"spec": {"schedule": "0 9 * * *"}},
+        name="zengrc",
+        namespace="tributary",
+        content_type="application/merge-patch+json",
+        field_manager="kubectl-edit",
+    )
+
+    shown = orchestrate("apply", "production", "--yes", code=1)
+    assert "The cluster refused applying CronJob zengrc (409)" in shown
+    assert "kubectl-edit" in shown
+    assert ".spec.schedule" in shown
+    assert api.find("cronjobs")["zengrc"]["spec"]["schedule"] == "0 9 * * *"
+
+    orchestrate("apply", "production", "--yes", "--force-conflicts")
+    assert api.find("cronjobs")["zengrc"]["spec"]["schedule"] == live["spec"]["schedule"]
+
+
+@needs_kubectl
+def test_a_suspended_schedule_stays_suspended_when_manifests_are_applied(
+    api: ApiServer, orchestrate: Callable[..., str]
+) -> None:
+    orchestrate("apply", "production", "--yes")
+
+    orchestrate("suspend", "zengrc")
+    orchestrate("apply", "production", "--yes", "--image", "registry.example/tributary:next")
+
+    assert api.find("cronjobs")["zengrc"]["spec"]["suspend"] is True
+    orchestrate("resume", "--all")
+    assert api.find("cronjobs")["zengrc"]["spec"]["suspend"] is False
+
+
+@needs_kubectl
+def test_what_is_not_allowed_is_a_sentence(api: ApiServer, orchestrate: Callable[..., str]) -> None:
+    api.forbidden.add(("patch", "cronjobs"))
+
+    shown = orchestrate("apply", "production", "--yes", code=1)
+
+    assert 'User "deployer" cannot patch resource "cronjobs"' in shown
+    assert "Ask for a role that allows it." in shown
+
+
+def test_a_cluster_that_does_not_answer_is_a_sentence(
+    orchestrate: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(kubeconfig("http://127.0.0.1:1"))
+    monkeypatch.setenv("KUBECONFIG", str(path))
+
+    assert "could not be reached" in orchestrate("status", code=1)
+
+
+# status
+
+
+def test_status_shows_what_ran_and_what_should_have(
+    api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
+) -> None:
+    begun = NOW - timedelta(hours=1)
+    for name in ("zengrc", "clari", "oci", "xactly"):
+        spec = {"schedule": "0 0 1 1 *"} if name != "oci" else {"schedule": "*/30 * * * *"}
+        stored(api, planned[name], **spec, suspend=name == "xactly")
+    finished = ended("Complete", begun + timedelta(minutes=5))
+    api.put(job_of(planned["zengrc"], "zengrc-1", begun - timedelta(days=1)))
+    api.put(job_of(planned["zengrc"], "zengrc-2", begun, conditions=finished))
+    broken = ended("Failed", begun + timedelta(minutes=2), "BackoffLimitExceeded")
+    api.put(job_of(planned["clari"], "clari-1", begun, conditions=broken))
+    # That of 1 January was due; its run began in time.
+    for name in ("zengrc", "clari"):
+        live = api.find("cronjobs")[name]
+        api.put({**live, "status": {"lastScheduleTime": f"{NOW.year}-01-01T00:00:00Z"}})
+
+    shown = orchestrate("status")
+
+    lines = {line.split()[0]: line for line in shown.splitlines() if line.split()}
+    assert "succeeded" in lines["zengrc"]
+    assert "0:05:00" in lines["zengrc"]
+    assert "failed: BackoffLimitExceeded" in lines["clari"]
+    assert "never ran" in lines["oci"]
+    assert lines["oci"].split()[-1].startswith("0:")
+    assert "suspended" in lines["xactly"]
+    assert "The ledger was not asked" in shown
+
+
+def test_status_has_the_rows_of_the_ledger(
+    api: ApiServer,
+    orchestrate: Callable[..., str],
+    planned: dict[str, PlannedJob],
+    ledger: Warehouse,
+    alerts: Webhook,
+) -> None:
+    ledger.query(f"CREATE SCHEMA RAW.{ledger.schema}")
+    counts = "ROWS_READ INT, INSERTED INT, UPDATED INT, DELETED INT, REJECTED INT"
+    ledger.query(f"CREATE TABLE _LOADS (RUN_ID TEXT, STREAM TEXT, {counts})")
+    ledger.query("INSERT INTO _LOADS VALUES ('zengrc-1', 'a', 1200, 1, 2, 3, 4)")
+    ledger.query("INSERT INTO _LOADS VALUES ('zengrc-1', 'b', 34, 1, 2, 3, 4)")
+    live = stored(api, planned["zengrc"])
+    live["metadata"]["annotations"] = {"tributary/schemas": f"{ledger.schema},NOT_YET_THERE"}
+    api.put(live)
+    api.put(job_of(planned["zengrc"], "zengrc-1", NOW))
+
+    shown = orchestrate("status", "--alert")
+
+    assert "1,234" in shown
+    assert "*ledger*: 1,234 rows read of 2 streams: 2 inserted" in json.dumps(alerts.posted)
+
+
+def test_status_shows_the_rest_when_the_warehouse_refuses(
+    api: ApiServer,
+    orchestrate: Callable[..., str],
+    planned: dict[str, PlannedJob],
+    ledger: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert ledger.config["password"] != "no-such-password"
+    monkeypatch.setenv("TARGET_SNOWFLAKE_PASSWORD", "no-such-password")
+    stored(api, planned["zengrc"])
+    api.put(job_of(planned["zengrc"], "zengrc-1", NOW))
+
+    shown = orchestrate("status")
+
+    assert "zengrc" in shown
+    assert "The ledger cannot be read. Snowflake refused logging in" in shown
+    assert "no-such-password" not in shown
+
+
+def test_late_and_failed_schedules_are_told_to_the_webhook(
+    api: ApiServer,
+    orchestrate: Callable[..., str],
+    planned: dict[str, PlannedJob],
+    alerts: Webhook,
+) -> None:
+    stored(api, planned["oci"], schedule="*/30 * * * *")
+    stored(api, planned["clari"], schedule="0 0 1 1 *", suspend=True)
+    conditions = ended("Failed", NOW, "DeadlineExceeded")
+    api.put(job_of(planned["clari"], "clari-1", NOW, conditions=conditions))
+
+    orchestrate("status", "--alert", "--late-only")
+    late = [told["text"] for told in alerts.posted]
+    shown = orchestrate("status", "--alert")
+    every = [told["text"] for told in alerts.posted[len(late) :]]
+
+    assert len(late) == 1
+    assert late[0].startswith("Schedule oci is 0:")
+    assert min(every) == "Schedule clari failed: DeadlineExceeded"
+    alerts.status = 500
+    refused = orchestrate("status", "--alert", code=1)
+    assert "answered 500" in refused
+    assert alerts.url not in shown + refused
+
+
+# run and logs
+
+
+def controller(
+    api: ApiServer, planned: PlannedJob, kind: str, pods: int
+) -> Callable[[dict[str, Any]], None]:
+    """What becomes of a Job: pods, one after the other, and an end."""
+
+    def act(job: dict[str, Any]) -> None:
+        name = job["metadata"]["name"]
+        for number in range(pods):
+            pod = f"{name}-{number}"
+            api.logs[pod] = f"line 1 of {pod}\nline 2 of {pod}\n"
+            labels = {"batch.kubernetes.io/job-name": name}
+            metadata = {"name": pod, "labels": labels}
+            metadata["creationTimestamp"] = f"2026-01-01T00:00:0{number}Z"  # type: ignore[assignment]
+            api.put(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "metadata": metadata,
+                    "status": {"phase": "Succeeded"},
+                }
+            )
+        assert job["metadata"]["labels"][SCHEDULE_LABEL] == planned.name
+        api.put({**job, "status": {"conditions": ended(kind, NOW)}})
+
+    return act
+
+
+def test_run_starts_a_job_and_follows_its_log(
+    api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
+) -> None:
+    live = stored(api, planned["zengrc"])
+    api.on_create = controller(api, planned["zengrc"], "Complete", 2)
+
+    shown = orchestrate("run", "zengrc")
+
+    [(name, job)] = api.find("jobs").items()
+    assert len(name) <= 63
+    assert job["spec"] == live["spec"]["jobTemplate"]["spec"]
+    assert job["metadata"]["ownerReferences"][0]["uid"] == live["metadata"]["uid"]
+    lines = shown.splitlines()
+    assert lines[1:] == [f"line {n} of {name}-{pod}" for pod in range(2) for n in (1, 2)]
+    assert orchestrate("logs", "zengrc").splitlines() == lines[1:]
+
+
+def test_run_fails_when_the_job_does(
+    api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
+) -> None:
+    stored(api, planned["zengrc"])
+    api.on_create = controller(api, planned["zengrc"], "Failed", 1)
+
+    assert "failed." in orchestrate("run", "zengrc", code=1)
+
+
+def test_run_goes_on_when_the_watch_has_expired(
+    api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
+) -> None:
+    """The server forgets old versions; who watches from one is told 410 and looks anew."""
+    stored(api, planned["zengrc"])
+    act = controller(api, planned["zengrc"], "Complete", 1)
+    waiting: list[dict[str, Any]] = []
+    api.on_create = waiting.append
+    api.oldest_version = 10**6
+    refused_watches = 0
+    watch = api._watch
+
+    async def expire(request: Any) -> Any:
+        nonlocal refused_watches
+        async for event in watch(request):
+            refused_watches += 1
+            yield event
+        if waiting:
+            act(waiting.pop())
+
+    api._watch = expire  # type: ignore[method-assign]
+
+    assert "line 2" in orchestrate("run", "zengrc")
+    assert refused_watches > 0
+
+
+def test_run_waits_for_the_end_by_watching(
+    api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
+) -> None:
+    stored(api, planned["zengrc"])
+    act = controller(api, planned["zengrc"], "Complete", 1)
+    waiting: list[dict[str, Any]] = []
+    api.on_create = waiting.append
+    watch = api._watch
+
+    async def end_then(request: Any) -> Any:
+        if waiting:
+            act(waiting.pop())
+        async for event in watch(request):
+            yield event
+
+    api._watch = end_then  # type: ignore[method-assign]
+
+    assert "line 2" in orchestrate("run", "zengrc")
+
+
+def test_run_refuses_a_second_run_at_the_same_time(
+    api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
+) -> None:
+    """Two would share Meltano's state; Forbid keeps only the controller from it."""
+    stored(api, planned["zengrc"])
+    api.put(job_of(planned["zengrc"], "zengrc-29401560", NOW))
+
+    assert "running already, as Job zengrc-29401560" in orchestrate("run", "zengrc", code=1)
+    assert "has no schedule nothing; it has zengrc" in orchestrate("logs", "nothing", code=1)
+
+
+def test_the_command_itself_reads_the_kubeconfig(
+    api: ApiServer, planned: dict[str, PlannedJob], tmp_path: Path
+) -> None:
+    """As a process, with the variable that kubectl knows too."""
+    stored(api, planned["zengrc"])
+    done = subprocess.run(
+        ["orchestrate", "status"],
+        env=os.environ | {"KUBECONFIG": str(tmp_path / "kubeconfig")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "zengrc" in done.stdout
+
+
+def test_an_overlay_must_label_everything_and_keep_to_one_namespace() -> None:
+    from orchestrate import deploy  # noqa: PLC0415 - beside its fixture's name
+
+    document = {"kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b"}}
+    with pytest.raises(OrchestrateError, match="ConfigMap a lacks the label"):
+        deploy.namespace_of([document])
+    with pytest.raises(OrchestrateError, match="must be in one namespace"):
+        deploy.namespace_of([document, {"kind": "ConfigMap", "metadata": {"name": "c"}}])
+
+
+def test_no_manifest_contains_a_secret(request: Any) -> None:
+    """No Secret stands in the files, and no variable that is secret has a value."""
+    root = request.config.rootpath
+    secrets = plugin_files.read(root).secret_variables
+    for path in (root / "orchestrate/kubernetes").rglob("*.yaml"):
+        text = path.read_text()
+        assert [name for name in secrets if f"{name}=" in text] == [], path
+        for document in yaml.safe_load_all(text):
+            if "kustomize" not in document["apiVersion"]:
+                assert list(policies.violations(document, secrets)) == [], path

@@ -1,0 +1,385 @@
+"""Manifests: what is written, and what is found wrong with what stands in the Meltano files."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from orchestrate.cronjob import cronjob
+from orchestrate.errors import OrchestrateError
+from orchestrate.kustomize import pod_spec
+from orchestrate.masking import MASK, Mask
+from orchestrate.plan import LONGEST_NAME, PlannedJob, job_name, plan
+from orchestrate.schedules import Schedule
+
+from orchestrate import check, kustomize, manifests, plugin_files, schedules
+
+ROOT = Path(__file__).parents[2]
+PROBLEM = re.compile(r"^(\S+?):(\d+): (.*)$")
+
+BAD_PROJECT = """\
+project_id: 0c5a6b8e-5d0f-4a39-8a4e-6b2f6b7d9e10
+plugins:
+  extractors:
+  - name: tap-one
+    namespace: tap_one
+    settings:
+    - name: password
+      sensitive: true
+    annotations:
+      kubernetes:
+        memory: 512MB
+        ephemeral_storage: 1Gi
+        deadline_minutes: 30
+        memroy: 1Gi
+  - name: tap-two
+    namespace: tap_two
+    annotations: {someone: else}
+  - name: tap-three
+    namespace: tap_three
+    annotations:
+      kubernetes: {memory: "1", ephemeral_storage: 1Gi, deadline_minutes: 1.5}
+  loaders:
+  - name: target-one
+    namespace: target_one
+jobs:
+- name: one
+  tasks: [tap-one target-one]
+- name: two
+  tasks: [tap-two target-one]
+- name: both
+  tasks: [tap-one target-one, tap-two target-one]
+schedules:
+- name: bad-cron
+  interval: 99,5 2 * * *
+  job: one
+- name: Same_Name
+  interval: '@daily'
+  job: two
+- name: same-name
+  interval: '@hourly'
+  job: two
+- name: a-name-that-is-just-one-character-too-long-to-be-used
+  interval: '@hourly'
+  job: both
+  env:
+    TAP_ONE_PASSWORD: hunter2
+- name: by-hand
+  interval: '@manual'
+  job: one
+"""
+
+
+def test_every_problem_is_found_at_once_with_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "meltano.yml").write_text(BAD_PROJECT)
+
+    found = check.check(tmp_path)
+
+    assert all(problem.path == "meltano.yml" for problem in found)
+    lines = BAD_PROJECT.splitlines()
+    said = [(lines[problem.line - 1].strip(" -"), problem.text) for problem in found]
+    expected = [
+        ("memory: 512MB", "must be an amount of bytes such as 512Mi or 2Gi"),
+        ("memroy: 1Gi", "The keys are memory, ephemeral_storage, deadline_minutes"),
+        ("kubernetes: {memory", "is 1 bytes; write an amount such as 512Mi or 2Gi"),
+        ("kubernetes: {memory", "annotations.kubernetes.deadline_minutes: Input should be a valid"),
+        ("interval: 99,5 2 * * *", "the minute '99' is not a range from 0 to 59"),
+        ("name: tap-two", "tap-two has no annotations.kubernetes"),
+        ("name: Same_Name", "shares the CronJob same-name with another"),
+        ("name: same-name", "shares the CronJob same-name with another"),
+        ("name: same-name", "shares the state of tap-two target-one with another"),
+        ("name: a-name-that", "53 characters; Kubernetes takes 52"),
+        ("name: a-name-that", "runs 2 extractors in one job"),
+        ("env:", "gives the secret TAP_ONE_PASSWORD a value in a file"),
+    ]
+    for line, text in expected:
+        assert any(s.startswith(line) and text in t for s, t in said), (line, text, said)
+    assert "hunter2" not in "".join(map(str, found))
+
+
+def test_a_project_that_meltano_refuses_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "meltano.yml").write_text(BAD_PROJECT.replace("job: one", "job: none", 1))
+
+    with pytest.raises(OrchestrateError, match="Meltano cannot list the schedules"):
+        check.check(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("plugins: [", "meltano.yml:2: This is no YAML"),
+        ("- a", "meltano.yml:1: A Meltano file must be a mapping"),
+        (
+            "plugins:\n  loaders:\n  - name: a\n    inherit_from: b\n",
+            "meltano.yml:4: a inherits from b, which no file defines",
+        ),
+    ],
+)
+def test_files_that_cannot_be_read_are_named_with_their_line(
+    tmp_path: Path, text: str, error: str
+) -> None:
+    (tmp_path / "meltano.yml").write_text(text)
+
+    with pytest.raises(OrchestrateError, match=error):
+        plugin_files.read(tmp_path)
+
+
+# What is written
+
+
+def rendered(jobs: list[PlannedJob]) -> dict[str, str]:
+    return manifests.files(jobs)
+
+
+def test_the_projects_own_manifests_are_in_order() -> None:
+    """Up to date, what Kubernetes takes from 1.31 to the newest, and within the policies."""
+    assert check.check(ROOT) == []
+    assert check.versions()[0] == "1.31"
+    assert len(check.versions()) >= 7
+
+
+def test_changing_one_schedule_changes_one_file(planned: dict[str, PlannedJob]) -> None:
+    before = rendered(list(planned.values()))
+    changed = planned | {"oci": replace(planned["oci"], cron="30 3 * * *")}
+
+    after = rendered(list(changed.values()))
+
+    assert {p for p in after if after[p] != before[p]} == {"base/cronjobs/oci.yaml"}
+
+
+def test_renaming_removes_the_old_cronjob(planned: dict[str, PlannedJob], tmp_path: Path) -> None:
+    manifests.write(tmp_path, rendered(list(planned.values())))
+    renamed = [
+        replace(job, name="oracle") if job.name == "oci" else job for job in planned.values()
+    ]
+
+    out_of_date = manifests.drift(tmp_path, rendered(renamed))
+    changed, removed = manifests.write(tmp_path, rendered(renamed))
+
+    assert {Path(problem.path).name for problem in out_of_date} == {
+        "oci.yaml",
+        "oracle.yaml",
+        "kustomization.yaml",
+    }
+    assert changed == ["base/cronjobs/oracle.yaml", "base/kustomization.yaml"]
+    assert removed == ["base/cronjobs/oci.yaml"]
+    assert manifests.write(tmp_path, rendered(renamed)) == ([], [])
+
+
+def test_two_hundred_schedules_are_rendered_in_two_seconds(tmp_path: Path) -> None:
+    """Beyond Meltano's own start."""
+    for name in ("meltano.yml", "plugins"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    extractors = [f"tap-zengrc--{number}" for number in range(200)]
+    definitions = [{"name": name, "inherit_from": "tap-zengrc"} for name in extractors]
+    found = [{"name": f"run-{name}", "interval": "@daily", "job": name} for name in extractors]
+    content = {"plugins": {"extractors": definitions}, "schedules": found}
+    (tmp_path / "plugins/many.meltano.yml").write_text(yaml.safe_dump(content))
+    listed = [
+        Schedule(f"run-{name}", "0 0 * * *", {}, name, (f"{name} target-snowflake",))
+        for name in extractors
+    ]
+
+    begun = time.perf_counter()
+    planned = plan(listed, plugin_files.read(tmp_path))
+    changed, _ = manifests.write(tmp_path, manifests.files(planned.jobs))
+    seconds = time.perf_counter() - begun
+
+    assert planned.problems == []
+    assert len(changed) == 203
+    assert seconds < 2
+
+
+@given(st.text(min_size=1, max_size=80))
+def test_names_of_cronjobs_are_dns_names_or_refused(name: str) -> None:
+    found = job_name(name)
+
+    assert found == "" or re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", found)
+
+
+def test_a_pod_sees_the_keys_of_its_own_plugins_only(planned: dict[str, PlannedJob]) -> None:
+    def keys(name: str) -> set[str]:
+        env = pod_spec(cronjob(planned[name]))["containers"][0]["env"]
+        sources = [entry.get("valueFrom", {}).get("secretKeyRef") for entry in env]
+        return {f"{source['name']}/{source['key']}" for source in sources if source}
+
+    own = keys("zendesk-community-relations") - keys("zengrc")
+    assert (
+        "tap-zendesk--community-relations-secrets/TAP_ZENDESK_COMMUNITY_RELATIONS_API_TOKEN" in own
+    )
+    assert not [key for key in own if key.startswith("tap-zendesk-secrets/")]
+    assert keys("zengrc-deletes") == keys("zengrc")
+    assert "tap-zengrc-secrets/ZENGRC_PASSWORD" in keys("zengrc")
+    assert "gitlab-ops-secrets/GITLAB_OPS_DB_PASS" in keys("postgres-ops-scd")
+    assert "customers-secrets/CUSTOMERS_DB_PASS" not in keys("postgres-ops-scd")
+    loaders = {key for key in keys("zuora-revenue") if "TARGET_SNOWFLAKE" in key}
+    assert {key.partition("/")[0] for key in loaders} == {"target-snowflake-secrets"}
+
+
+def test_what_annotations_ask_for_stands_in_the_pod(planned: dict[str, PlannedJob]) -> None:
+    zuora = pod_spec(cronjob(planned["zuora-revenue"]))
+    assert zuora["nodeSelector"] == {"tributary/fixed-ip": "true"}
+    assert zuora["volumes"][0]["emptyDir"]["sizeLimit"] == "10Gi"
+    assert zuora["containers"][0]["resources"]["limits"] == {
+        "memory": "2Gi",
+        "ephemeral-storage": "11Gi",
+    }
+    postgres = pod_spec(cronjob(planned["postgres-ops-scd"]))
+    [proxy] = postgres["initContainers"]
+    assert proxy["restartPolicy"] == "Always"
+    assert "$(GITLAB_OPS_DB_INSTANCE)" in proxy["args"]
+    assert "initContainers" not in zuora
+
+
+def test_schedules_of_every_shape_are_read() -> None:
+    job = {"name": "j", "tasks": ["tap-a target-b", ["tap-c target-b", "dbt:run"]]}
+    listing = {
+        "job": [{"name": "b", "cron_interval": None, "env": {"A": 1}, "job": job}],
+        "elt": [
+            {"name": "a", "cron_interval": "0 0 * * *", "env": {}, "extractor": "x", "loader": "y"}
+        ],
+    }
+
+    found = schedules.parse(json.dumps({"schedules": listing}))
+
+    assert [schedule.tasks for schedule in found] == [
+        ("x y",),
+        ("tap-a target-b", "tap-c target-b dbt:run"),
+    ]
+    assert found[1].env == {"A": "1"}
+
+
+# Overlays and policies
+
+
+@pytest.mark.skipif(kustomize.command() is None, reason="neither kubectl nor kustomize")
+def test_overlays_are_in_order(planned: dict[str, PlannedJob]) -> None:
+    for overlay in kustomize.overlays(ROOT):
+        documents = kustomize.build(ROOT, overlay)
+        maps = {d["metadata"]["name"] for d in documents if d["kind"] == "ConfigMap"}
+        images = {
+            container["image"]
+            for document in documents
+            if document["kind"] == "CronJob"
+            for container in pod_spec(document)["containers"]
+        }
+        assert set(planned) <= {d["metadata"]["name"] for d in documents}
+        assert {"meltano-settings", "target-snowflake-settings"} <= maps
+        assert all(":" in image and not image.endswith(":latest") for image in images)
+
+
+BREAKS = {
+    "timeZone": lambda d: d["spec"].pop("timeZone"),
+    "concurrencyPolicy": lambda d: d["spec"].update(concurrencyPolicy="Allow"),
+    "startingDeadlineSeconds": lambda d: d["spec"].update(startingDeadlineSeconds=5),
+    "failedJobsHistoryLimit": lambda d: d["spec"].pop("failedJobsHistoryLimit"),
+    "backoffLimit": lambda d: d["spec"]["jobTemplate"]["spec"].pop("backoffLimit"),
+    "activeDeadlineSeconds": lambda d: d["spec"]["jobTemplate"]["spec"].pop(
+        "activeDeadlineSeconds"
+    ),
+    "ttlSecondsAfterFinished": lambda d: d["spec"]["jobTemplate"]["spec"].pop(
+        "ttlSecondsAfterFinished"
+    ),
+    "restartPolicy": lambda d: pod_spec(d).update(restartPolicy="OnFailure"),
+    "automountServiceAccountToken": lambda d: pod_spec(d).pop("automountServiceAccountToken"),
+    "terminationGracePeriodSeconds": lambda d: pod_spec(d).pop("terminationGracePeriodSeconds"),
+    "runAsNonRoot": lambda d: pod_spec(d)["securityContext"].pop("runAsNonRoot"),
+    "seccompProfile": lambda d: pod_spec(d)["securityContext"].pop("seccompProfile"),
+    "The host's network": lambda d: pod_spec(d).update(hostNetwork=True),
+    "The host's disk": lambda d: pod_spec(d)["volumes"].append({"hostPath": {"path": "/"}}),
+    "readOnlyRootFilesystem": lambda d: first(d)["securityContext"].pop("readOnlyRootFilesystem"),
+    "allowPrivilegeEscalation": lambda d: first(d)["securityContext"].update(privileged=True),
+    "capabilities": lambda d: first(d)["securityContext"].update(capabilities={"add": ["ALL"]}),
+    "memory": lambda d: first(d)["resources"]["limits"].pop("memory"),
+    "ephemeral-storage": lambda d: first(d)["resources"]["requests"].pop("ephemeral-storage"),
+    "whole Secret": lambda d: first(d)["envFrom"].append({"secretRef": {"name": "a"}}),
+    "ZENGRC_PASSWORD": lambda d: first(d)["env"].append({"name": "ZENGRC_PASSWORD", "value": "x"}),
+    "MELTANO_ENVIRONMENT": lambda d: first(d)["env"].pop(0),
+    "MELTANO_DATABASE_URI": lambda d: first(d).update(
+        env=[e for e in first(d)["env"] if e["name"] != "MELTANO_DATABASE_URI"]
+    ),
+    "Kubernetes 1.31 would refuse it": lambda d: d["spec"].update(schedul="0 0 * * *"),
+    "Kubernetes 1.37 would refuse it": lambda d: d["spec"].pop("schedule"),
+}
+
+
+def job_spec(document: dict[str, Any]) -> dict[str, Any]:
+    return document["spec"]["jobTemplate"]["spec"]
+
+
+def first(document: dict[str, Any]) -> dict[str, Any]:
+    return pod_spec(document)["containers"][0]
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_manifest_that_breaks_a_policy_is_found(
+    name: str, planned: dict[str, PlannedJob]
+) -> None:
+    """As an overlay's patch might."""
+    document = yaml.safe_load(manifests.dump([cronjob(planned["zengrc"])]))
+    BREAKS[name](document)
+
+    found = check.wrong(document, "overlay", {"ZENGRC_PASSWORD"})
+
+    assert [problem for problem in found if name in problem.text], found
+
+
+# Masking
+
+
+@given(st.lists(st.text(min_size=4, max_size=30), min_size=1, max_size=4), st.data())
+def test_no_secret_survives_masking(secrets: list[str], data: st.DataObject) -> None:
+    environment = {f"S{number}": secret for number, secret in enumerate(secrets)}
+    words = data.draw(st.lists(st.sampled_from([*secrets, "a", " ", "\n"]), max_size=8))
+    mask = Mask(environment, environment)
+
+    masked = mask("".join(words)).replace(MASK, "")
+
+    lines = {line for secret in secrets for line in secret.splitlines() if len(line) >= 4}
+    assert not [line for line in lines if line in masked and line not in MASK]
+
+
+def test_secrets_are_masked_in_urls_keys_and_json() -> None:
+    environment = {
+        "URI": "postgresql+psycopg://user:p%40ssword@host/db",
+        "KEY": "-----BEGIN KEY-----\nMIIEvQ+abc\n-----END KEY-----",
+        "QUOTED": 'p&ss"word<1>',
+        "OPEN": "visible",
+    }
+    mask = Mask(environment, ["URI", "KEY", "QUOTED", "MISSING"])
+
+    shown = mask('p@ssword p%40ssword MIIEvQ+abc {"a": "p&ss\\"word<1>"} visible')
+
+    assert shown == f'{MASK} {MASK} {MASK} {{"a": "{MASK}"}} visible'
+
+
+def test_the_longest_name_leaves_room_for_that_of_the_job() -> None:
+    assert LONGEST_NAME + len("-29401560") + 2 <= 63
+
+
+def test_meltano_offers_the_commands(tmp_path: Path) -> None:
+    """`meltano invoke kubernetes:check` is `orchestrate check`; here on a project without any."""
+    plugin = yaml.safe_load((ROOT / "plugins/kubernetes.meltano.yml").read_text())
+    (tmp_path / "meltano.yml").write_text(yaml.safe_dump({"version": 1, **plugin}))
+
+    done = subprocess.run(
+        ["meltano", "invoke", "kubernetes:render"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "3 files are up to date." in done.stdout

@@ -1,0 +1,1 @@
+"""Compares tables in Snowflake with their source, by hashes that both databases compute."""
