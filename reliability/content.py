@@ -70,15 +70,6 @@ def _table(session: Session, schema: str, table: str, columns: list[str]) -> Tab
     return Table(tuple(kept), Counter(tuple(row[name] for name in kept) for row in rows))
 
 
-def methods(session: Session, schema: str) -> dict[str, str]:
-    """Return by which method each table was loaded last."""
-    rows = session.execute(
-        f"SELECT TABLE_NAME, METHOD FROM RAW.{schema}._LOADS ORDER BY COMMITTED_AT",
-        "reading the ledger",
-    )
-    return {row["TABLE_NAME"]: row["METHOD"] for row in rows}
-
-
 def volatile(first: Content, second: Content) -> dict[str, frozenset[str]]:
     """Return the columns of each table that differ between two undisturbed runs."""
     found: dict[str, frozenset[str]] = {}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STREAM = "rows"
+TWIN = "twins"
 ROWS = 600
 ROWS_A_STATE = 60
 ROWS_A_SLICE = 200
@@ -40,11 +41,14 @@ class Plan:
         method: One of the loader's load methods.
         has_key: Whether the stream has a key.
         batches: A folder for Parquet files, for BATCH messages; none for RECORD messages.
+        has_twin: Whether a second stream comes between the rows of the first: half of its rows
+            before a state that says nothing new of it.
     """
 
     method: str
     has_key: bool
     batches: str | None = None
+    has_twin: bool = False
 
     @property
     def is_snapshot(self) -> bool:
@@ -65,7 +69,10 @@ def messages(plan: Plan, state: dict[str, Any]) -> Iterator[dict[str, Any]]:
         begin, version = 0, None  # the last snapshot is whole: a new one
     if plan.is_snapshot and version is None:
         version = int(time.time() * 1000)
-    yield _schema(plan, resumes=plan.is_snapshot and begin > 0)
+    yield _schema(plan, STREAM, resumes=plan.is_snapshot and begin > 0)
+    yield _state(bookmarks)  # before any row, so that it covers none
+    if plan.has_twin:
+        yield _schema(plan, TWIN, resumes=False)
     if plan.is_snapshot:
         yield _activate(version)
     numbers = [n for n in range(begin, ROWS) if not (_marks(plan) and n % VANISHED_EVERY == 0)]
@@ -73,11 +80,18 @@ def messages(plan: Plan, state: dict[str, Any]) -> Iterator[dict[str, Any]]:
         end = min(numbers[0] // ROWS_A_STATE * ROWS_A_STATE + ROWS_A_STATE, ROWS)
         chunk = [number for number in numbers if number < end]
         numbers = numbers[len(chunk) :]
-        yield from _rows(plan, [_columns(plan, number) for number in chunk], version)
+        twins = [n for n in chunk if n >= int(bookmarks.get(TWIN, {}).get("next", 0))]
+        half = len(twins) // 2 if plan.has_twin else 0
+        yield from _rows(plan, TWIN, twins[:half], version)
+        yield from _rows(plan, STREAM, chunk, version)
         if plan.is_snapshot and end == ROWS:
             yield _activate(version)
         bookmarks[STREAM] = {"next": end} | ({"version": version} if plan.is_snapshot else {})
-        yield {"type": "STATE", "value": {"bookmarks": bookmarks}}
+        yield _state(bookmarks)
+        if plan.has_twin:
+            yield from _rows(plan, TWIN, twins[half:], version)
+            bookmarks[TWIN] = {"next": end}
+            yield _state(bookmarks)
 
 
 def _marks(plan: Plan) -> bool:
@@ -88,7 +102,11 @@ def _columns(plan: Plan, number: int) -> dict[str, Any]:
     return {"id": number} if _marks(plan) else row(number)
 
 
-def _schema(plan: Plan, *, resumes: bool) -> dict[str, Any]:
+def _state(bookmarks: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "STATE", "value": {"bookmarks": dict(bookmarks)}}
+
+
+def _schema(plan: Plan, stream: str, *, resumes: bool) -> dict[str, Any]:
     types = {"id": "integer", "slice": "integer", "text": "string"}
     names = ["id"] if _marks(plan) else list(types)
     hints: dict[str, Any] = {"x-load-method": plan.method, "x-resumes": resumes}
@@ -97,7 +115,7 @@ def _schema(plan: Plan, *, resumes: bool) -> dict[str, Any]:
     properties = {name: {"type": [types[name], "null"]} for name in names}
     return {
         "type": "SCHEMA",
-        "stream": STREAM,
+        "stream": stream,
         "schema": {"type": "object", "properties": properties, **hints},
         "key_properties": ["id"] if plan.has_key else [],
     }
@@ -107,18 +125,23 @@ def _activate(version: int | None) -> dict[str, Any]:
     return {"type": "ACTIVATE_VERSION", "stream": STREAM, "version": version}
 
 
-def _rows(plan: Plan, rows: list[dict[str, Any]], version: int | None) -> Iterator[dict[str, Any]]:
+def _rows(
+    plan: Plan, stream: str, numbers: list[int], version: int | None
+) -> Iterator[dict[str, Any]]:
+    rows = [_columns(plan, number) for number in numbers]
+    if not rows:
+        return
     versioned = {"version": version} if version is not None else {}
     if plan.batches is None:
         for values in rows:
-            yield {"type": "RECORD", "stream": STREAM, "record": values, **versioned}
+            yield {"type": "RECORD", "stream": stream, "record": values, **versioned}
         return
     path = Path(plan.batches) / f"{uuid4().hex}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows), path)
     yield {
         "type": "BATCH",
-        "stream": STREAM,
+        "stream": stream,
         "encoding": {"format": "parquet"},
         "manifest": [path.as_uri()],
         **versioned,

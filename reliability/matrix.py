@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import psutil
@@ -31,6 +31,7 @@ MELTANO = "Meltano, any moment"
 STATE_STORED = "Meltano, state stored"
 LEASE_SECONDS = 1.0
 NETWORK_SECONDS = 20
+COMMIT_SECONDS = (0, 0, 300)  # at each state, or as by default: at the end and up to the last mark
 RERUNS = 3  # at most; one is enough unless a fault strikes late
 
 
@@ -40,7 +41,6 @@ class Reference:
 
     content: Content
     volatile: dict[str, frozenset[str]]
-    methods: dict[str, str]
     messages: int
     seconds: float
 
@@ -85,6 +85,7 @@ class Bench:
         folder: For the files of cases.
         keeps_states_in_file: Whether states are kept in a file: a weaker promise.
         loader: The loader's command, if not the project's own.
+        commit_seconds: The loader's setting, one of these for each kill.
         references: What undisturbed runs give, by the target's label; may be shared with others.
     """
 
@@ -93,18 +94,19 @@ class Bench:
     folder: Path
     keeps_states_in_file: bool = False
     loader: tuple[str, ...] | None = None
+    commit_seconds: tuple[int, ...] = COMMIT_SECONDS
     references: dict[str, Reference] = field(default_factory=dict)
     _cases: int = field(default=0, init=False)
 
     def reference(self, target: Target) -> Reference:
         """Run a target undisturbed, twice, and note what it gives."""
         if target.label not in self.references:
-            first, outcome, methods = self._undisturbed(target)
-            second, _, _ = self._undisturbed(target)
+            first, outcome = self._undisturbed(target)
+            second, _ = self._undisturbed(target)
             volatile = content.volatile(first, second)
             stable = {name: table.without(volatile[name]) for name, table in first.items()}
             self.references[target.label] = Reference(
-                stable, volatile, methods, outcome.messages, outcome.seconds
+                stable, volatile, outcome.messages, outcome.seconds
             )
         return self.references[target.label]
 
@@ -114,7 +116,7 @@ class Bench:
         if boundary in {MELTANO, STATE_STORED}:
             return self._kill_meltano(target, reference, boundary, chance)
         kill = kills.kill_at(boundary, chance, reference.messages, reference.seconds)
-        with _Case(self, target) as case:
+        with _Case(self, target, chance.choice(self.commit_seconds)) as case:
             case.load_prior()
             outcome = self._run_killed(case.pipeline, kill)
             struck = _is_struck(kill, outcome)
@@ -134,14 +136,13 @@ class Bench:
         finally:
             self.warehouse.clear_faults()
 
-    def _undisturbed(self, target: Target) -> tuple[Content, Outcome, dict[str, str]]:
+    def _undisturbed(self, target: Target) -> tuple[Content, Outcome]:
         with _Case(self, target) as case:
             case.load_prior()
             outcome = case.pipeline.run(NO_KILL)
             if not outcome.is_whole:
                 raise RuntimeError(f"{target.label} does not run undisturbed:\n{outcome.log}")
-            found = content.content(case.session, case.schema)
-            return found, outcome, content.methods(case.session, case.schema)
+            return content.content(case.session, case.schema), outcome
 
     def _kill_meltano(
         self, target: Target, reference: Reference, boundary: str, chance: random.Random
@@ -171,8 +172,9 @@ class Bench:
 class _Case:
     """One schema, one state, one folder; all removed at its end."""
 
-    def __init__(self, bench: Bench, target: Target) -> None:
+    def __init__(self, bench: Bench, target: Target, commit_seconds: int = 0) -> None:
         self.bench = bench
+        self.commit_seconds = commit_seconds
         self.target = target
         self.number = bench.next_case()
         self.schema = f"KILL_{self.number}"
@@ -207,7 +209,7 @@ class _Case:
             **target.loader_config,
             "schema": self.schema,
             "work_directory": str(self.folder / "work"),
-            "commit_seconds": 0,
+            "commit_seconds": self.commit_seconds,
             "lease_seconds": LEASE_SECONDS,
             "network_timeout_seconds": NETWORK_SECONDS,
             "state_id": state_id,
@@ -222,7 +224,7 @@ class _Case:
             states,
         )
         if self.bench.loader:
-            return Pipeline(**{**pipeline.__dict__, "loader": self.bench.loader})
+            return replace(pipeline, loader=self.bench.loader)
         return pipeline
 
     def _tap_config(self, target: Target) -> dict[str, Any]:

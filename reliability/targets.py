@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,13 @@ def small_targets() -> list[Target]:
         ("replace-slice", False),
         ("mark-deleted", True),
     ]
-    return [_small(method, lane, has_key=has_key) for method, has_key in plans for lane in LANES]
+    own = [_small(method, lane, has_key=has_key) for method, has_key in plans for lane in LANES]
+    return [*own, *(_with_twin(_small("append-only", lane, has_key=False)) for lane in LANES)]
+
+
+def _with_twin(target: Target) -> Target:
+    config = {**target.tap_config, "has_twin": True}
+    return replace(target, name=f"{target.name}, two streams", tap_config=config)
 
 
 def _small(method: str, lane: str, *, has_key: bool) -> Target:
@@ -103,7 +109,7 @@ def job_targets(variables: Mapping[str, str]) -> list[Target]:
         ("postgres-ops-deletes", "postgres-ops-incremental"),
         ("zengrc-deletes", "zengrc"),
     ):
-        found[name] = [_after(target, found[prior][-1]) for target in found[name]]
+        found[name] = [replace(target, prior=found[prior][-1]) for target in found[name]]
     return [target for targets in found.values() for target in targets]
 
 
@@ -124,10 +130,6 @@ def _lanes(job: str, task: str, variables: Mapping[str, str]) -> list[Target]:
         )
         for lane in lanes
     ]
-
-
-def _after(target: Target, prior: Target) -> Target:
-    return Target(**{**target.__dict__, "prior": prior})
 
 
 def _without_batches(config: Mapping[str, Any]) -> dict[str, Any]:

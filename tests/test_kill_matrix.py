@@ -23,7 +23,7 @@ APPENDING = "counting: append-only, no key (batches)"
 def kill(
     warehouse: Warehouse, tmp_path: Path, label: str, boundary: str, **broken: object
 ) -> Result:
-    bench = Bench(warehouse, {}, tmp_path, **broken)  # type: ignore[arg-type]
+    bench = Bench(warehouse, {}, tmp_path, commit_seconds=(0,), **broken)  # type: ignore[arg-type]
     result = bench.kill(TARGETS[label], boundary, random.Random(1))  # noqa: S311 - repeatable
     assert result.struck, result
     return result
@@ -37,6 +37,7 @@ def kill(
         ("counting: append-only, no key (records)", "COMMIT done, answer lost"),
         ("counting: overwrite, no key (batches)", "message sent (tap)"),
         ("counting: upsert (batches)", "MERGE"),
+        ("counting: append-only, no key, two streams (records)", "any moment (both)"),
     ],
 )
 def test_no_kill_loses_or_doubles_a_row(

@@ -47,13 +47,18 @@ def check(found: Pair, difference: Difference, max_share: float) -> None:
     """See whether a table may be repaired.
 
     Raises:
-        ReconcileError: its rows are copies of a moment, or too many differ.
+        ReconcileError: its rows are copies of a moment or a history, or too many differ.
     """
     name = found.stream.name
     if found.load == "scd":
         raise ReconcileError(
             f"{name} holds a copy of each run, and a copy of a moment that is past cannot be read "
             "again. Nothing was written; the next load makes a new copy."
+        )
+    if found.appends:
+        raise ReconcileError(
+            f"{name} is appended to, so that a key may stand in it more than once, and merging "
+            "would write over its history. Nothing was written; load what is missing by a backfill."
         )
     if not difference.is_whole or difference.share > max_share:
         raise ReconcileError(

@@ -13,7 +13,7 @@ from reconcile.side import Side
 from snowflake_loader.deletions import IS_DELETED
 from snowflake_loader.hints import Hints
 from snowflake_loader.names import fold, fold_all, quote, table_name
-from snowflake_loader.settings import StreamSettings, stream_settings
+from snowflake_loader.settings import LoadMethod, StreamSettings, stream_settings
 from tap_postgres.interval import Interval
 from tap_postgres.stamps import UPLOADED_AT
 from tap_postgres.streams import ManifestStream, PostgresStream
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tap_postgres.manifest_loads import ManifestSource
 
 _TOMORROW = dt.timedelta(days=1)
+_AWAITED = dt.timedelta(days=2)  # so long a change may wait for a load
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,13 @@ class Pair:
         return self.manifest.entry.load if self.manifest else "catalog"
 
     @property
+    def appends(self) -> bool:
+        """Whether rows are added, never replaced."""
+        append_only = LoadMethod.APPEND_ONLY.value
+        asked = self.manifest is not None and self.manifest.entry.load_method == append_only
+        return asked or self.settings.load_method is LoadMethod.APPEND_ONLY
+
+    @property
     def is_indexed(self) -> bool:
         """Whether a range of keys can be read by PostgreSQL without reading all of them."""
         return has_native_order(self.source.key.columns)
@@ -82,8 +90,10 @@ class Pair:
         if self.load != "interval" or self.loaded_at is None:
             return set()
         overlap = dt.timedelta(minutes=self.stream.config["overlap_minutes"])
+        now = dt.datetime.now(dt.UTC)
         begin = dt.datetime.fromtimestamp(self.loaded_at, dt.UTC) - overlap
-        to_come = self.manifest.within(Interval(begin, dt.datetime.now(dt.UTC) + _TOMORROW))
+        # The newest row that arrived says nothing of a load that was lost whole.
+        to_come = self.manifest.within(Interval(max(begin, now - _AWAITED), now + _TOMORROW))
         return set(replace(self.source, source=to_come).hashes_of(keys))
 
 

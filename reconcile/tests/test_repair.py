@@ -89,6 +89,31 @@ def test_rows_that_the_next_load_brings_are_no_difference(boats: Pair) -> None:
     assert found["newer"] == 3
 
 
+def test_a_change_that_has_waited_for_days_is_a_difference(boats: Pair) -> None:
+    """Though no row has come since, as when the load that had it was lost whole."""
+    boats.execute(
+        "UPDATE boats SET name = 'lost', updated_at = clock_timestamp() - interval '5 days' "
+        "WHERE id = 2"
+    )
+    boats.change(f"UPDATE {{}}.{BOATS} SET _UPLOADED_AT = _UPLOADED_AT - 864000")
+
+    (found,), _ = boats.reconcile(code=1)
+
+    assert found["keys"]["changed"] == [["2"]]
+
+
+def test_the_history_of_an_appended_table_is_left_alone(pair: Pair) -> None:
+    pair.execute(CREATE, FILL)
+    pair.manifest("boats", import_query=BY_INTERVAL, load_method="append-only")
+    pair.load()
+    pair.change(f"INSERT INTO {{0}}.{BOATS} SELECT * FROM {{0}}.{BOATS} WHERE ID = 7")
+
+    _, said = pair.reconcile("--repair", code=2)
+
+    assert "is appended to" in said
+    assert len(rows(pair, "ID")) == 101
+
+
 def test_new_keys_by_id_are_no_difference_and_exempt_tables_keep_what_vanished(pair: Pair) -> None:
     pair.execute(CREATE, FILL)
     pair.manifest("boats", incremental_type="load_by_id", deletes_exempt=True)

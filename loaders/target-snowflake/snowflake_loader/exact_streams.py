@@ -8,7 +8,7 @@ again.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from snowflake_loader.commits import commit_together
@@ -30,59 +30,77 @@ UNDER_WAY = frozenset(
 
 @dataclass(frozen=True)
 class Mark:
-    """A state up to which rows may be committed, and how many messages had come by then."""
+    """A state, and how many messages of each of these streams had come by then."""
 
     state: WaitingState
     received: dict[str, int]
 
 
+@dataclass
+class _Coverage:
+    """What the states have said of one stream so far.
+
+    Attributes:
+        bookmark: Its bookmark in the last state.
+        is_moved: Whether the bookmark has moved since the last row.
+    """
+
+    bookmark: Any = None
+    is_moved: bool = False
+
+
+@dataclass
 class ExactStreams:
     """Decides when these streams are committed; used by the reading thread.
 
-    A state covers the rows before it if a run that starts from it would not send them again.
-    That is so when a bookmark has moved since the last such state: bookmarks that stand still
-    say that the stream would be read anew. At the end of the input every state does, since then
-    the tap has ended the stream.
+    A state covers the rows before it if a run that starts from it would not send them again: if
+    the bookmark of each of these streams has moved since its last row. One that stands still says
+    that the stream would be read anew. At the end of the input it says nothing: then the tap has
+    ended the stream.
+
+    Attributes:
+        streams: Gives all streams of the run.
+        states: The states of the run.
+        check: Raises what a session's thread raised.
+        has_state: Whether the run goes on with a state, so that rows without one come again.
     """
 
-    def __init__(
-        self,
-        streams: Callable[[], Iterable[Stream]],
-        states: StateTracker,
-        check: Callable[[], None],
-    ) -> None:
-        self._streams = streams
-        self._states = states
-        self._check = check
-        self._last: WaitingState | None = None
-        self._received_at_last: dict[str, int] = {}
-        self._covering: Any = None
-        self._mark: Mark | None = None
-        self._next_mark = 0.0
+    streams: Callable[[], Iterable[Stream]]
+    states: StateTracker
+    check: Callable[[], None]
+    has_state: bool
+    _coverage: dict[str, _Coverage] = field(default_factory=dict, init=False)
+    _last: Mark | None = field(default=None, init=False)
+    _covering: Mark | None = field(default=None, init=False)
+    _mark: Mark | None = field(default=None, init=False)
+    _next_mark: float = field(default=0.0, init=False)
 
     def take_state(self, state: WaitingState) -> None:
         """Look at a state that has just come, and commit or mark what it covers."""
-        self._last = state
-        self._received_at_last = self._counts()
-        settled = _settled(marked(state.value))
-        if not self._waiting or settled == self._covering or self._is_under_way(state):
+        before = self._last.received if self._last else {}
+        self._last = Mark(state, self._counts())
+        for stream in self._exact:
+            has_new = self._last.received[stream.name] != before.get(stream.name, 0)
+            self._look_at(stream, _bookmark(state, stream.name), has_new=has_new)
+        waiting = self._waiting
+        moved = (self._coverage[s.name].is_moved for s in waiting if s.has_uncommitted_rows)
+        if not waiting or not all(moved) or self._is_under_way(state):
             return
-        self._covering = settled
-        self._mark = Mark(state, self._received_at_last)
-        self._states.keep(state)
-        if any(stream.is_commit_due() for stream in self._waiting):
-            self._commit(self._mark)
-        elif time.monotonic() >= self._next_mark:
-            for stream in self._waiting:
-                stream.mark()
-            self._next_mark = time.monotonic() + MARK_SECONDS
+        self._covering = self._last
+        if any(stream.is_commit_due() for stream in waiting) and self._commit(self._covering):
+            return
+        if time.monotonic() >= self._next_mark:
+            self._set_mark(self._covering)
 
     def commit_if_due(self) -> None:
         """Commit if it is due and nothing has come since the last state that covers it."""
-        if self._mark is None or self._mark.received != self._counts():
-            return
         if any(stream.is_commit_due() for stream in self._waiting):
-            self._commit(self._mark)
+            self.commit_if_covered()
+
+    def commit_if_covered(self) -> None:
+        """Commit if nothing has come since the last state that covers it."""
+        if self._covering and self._covering.received == self._counts():
+            self._commit(self._covering)
 
     def end(self, *, whole: bool) -> list[str]:
         """Commit what is covered at the end of the input.
@@ -93,67 +111,107 @@ class ExactStreams:
         Returns:
             The streams that had rows which no state covers; they were left out.
         """
-        waiting = self._waiting
-        if not waiting:
+        if not self._waiting:
             return []
-        if self._last and self._received_at_last == self._counts():
-            if not self._is_under_way(self._last):
-                self._commit(Mark(self._last, self._received_at_last))
+        if whole and not self._has_ended_by_state:
+            asked = all(stream.ends_with_input for stream in self._waiting)
+            if asked or (self._last is None and not self.has_state):
+                self._give()  # the end of the input is the only word of such a tap
                 return []
-        elif whole and (self._last is None or all(stream.ends_with_input for stream in waiting)):
-            self._give(cut=False)  # the end of the input is the only word of such a tap
+        last = self._last if whole and self._has_ended_by_state else self._covering
+        if last and last.received == self._counts() and self._commit(last):
             return []
-        self._give(cut=True, needs=self._needs_of_others(self._mark))
-        return [stream.name for stream in waiting]
+        uncovered = [stream.name for stream in self._waiting]
+        if self._mark and self._is_asked_for(self._mark):
+            self._give(cut_at=self._mark)
+        return uncovered
 
     # Parts
 
     @property
+    def _exact(self) -> list[Stream]:
+        return [stream for stream in self.streams() if stream.is_exact]
+
+    @property
     def _waiting(self) -> list[Stream]:
-        return [stream for stream in self._streams() if stream.is_exact and stream.has_uncommitted]
+        return [stream for stream in self._exact if stream.has_uncommitted]
+
+    @property
+    def _has_ended_by_state(self) -> bool:
+        """Whether a state came after the last row, and says of no stream that it is under way."""
+        last = self._last
+        return bool(last and last.received == self._counts() and not self._is_under_way(last.state))
+
+    def _look_at(self, stream: Stream, bookmark: Any, *, has_new: bool) -> None:  # noqa: ANN401
+        coverage = self._coverage.setdefault(stream.name, _Coverage())
+        changed = bookmark != coverage.bookmark
+        coverage.is_moved = changed or (coverage.is_moved and not has_new)
+        coverage.bookmark = bookmark
 
     def _is_under_way(self, state: WaitingState) -> bool:
         """Whether a state says of one of these streams that it would be read anew."""
-        bookmarks = state.value.get("bookmarks") if isinstance(state.value, dict) else None
-        if not isinstance(bookmarks, dict):
-            return False
+        bookmarks = _bookmarks(state)
         return any(_has_progress(bookmarks.get(stream.name)) for stream in self._waiting)
 
     def _counts(self) -> dict[str, int]:
-        return {
-            stream.name: self._states.received(stream.name)
-            for stream in self._streams()
-            if stream.is_exact
-        }
+        return {stream.name: self.states.received(stream.name) for stream in self._exact}
 
-    def _commit(self, mark: Mark) -> None:
-        """Commit everything up to the mark, where nothing has come since.
+    def _set_mark(self, mark: Mark) -> None:
+        for stream in self._waiting:
+            stream.mark()
+        self.states.keep(mark.state)
+        self._mark = mark
+        self._next_mark = time.monotonic() + MARK_SECONDS
+
+    def _commit(self, mark: Mark) -> bool:
+        """Commit everything up to the mark, where nothing has come since; False if it cannot be.
 
         Other streams' rows must be in the warehouse before a state may stand beside these.
         """
-        uncommitted = [stream for stream in self._streams() if stream.has_uncommitted]
-        if not all(stream.can_wait_in_warehouse for stream in uncommitted):
-            return
-        for stream in uncommitted:
-            if not stream.is_exact:
+        for stream in self.streams():
+            if not stream.is_exact and stream.has_uncommitted and stream.can_wait_in_warehouse:
                 stream.commit()
-        self._give(cut=False, needs=self._needs_of_others(mark))
+        can_wait = all(stream.can_wait_in_warehouse for stream in self._waiting)
+        if not (can_wait and self._is_asked_for(mark)):
+            return False
+        self._give(needs=self._needs_of_others(mark))
+        return True
 
-    def _needs_of_others(self, mark: Mark | None) -> dict[str, int]:
-        if mark is None:
-            return {}
-        exact = {stream.name for stream in self._streams() if stream.is_exact}
-        return {name: n for name, n in mark.state.needs.items() if name not in exact}
+    def _is_asked_for(self, mark: Mark) -> bool:
+        """Whether the commits that must come first were given to the sessions already."""
+        asked = {stream.name: stream.covered for stream in self.streams()}
+        return all(asked[name] >= n for name, n in self._needs_of_others(mark).items())
 
-    def _give(self, *, cut: bool, needs: dict[str, int] | None = None) -> None:
-        waiting, states, check = self._waiting, self._states, self._check
-        parts = [stream.part(cut=cut) for stream in waiting]
+    def _needs_of_others(self, mark: Mark) -> dict[str, int]:
+        return {name: n for name, n in mark.state.needs.items() if name not in mark.received}
+
+    def _give(self, *, needs: dict[str, int] | None = None, cut_at: Mark | None = None) -> None:
+        waiting, states, check = self._waiting, self.states, self.check
+        if cut_at:
+            needs = self._needs_of_others(cut_at)
+        parts = [stream.part(cut=cut_at is not None) for stream in waiting]
+        self._mark = None
 
         def work(place: Workplace) -> None:
             states.wait_until_covered(needs or {}, check)
             commit_together(place, parts, states)
 
         waiting[0].give(work)
+
+
+def _bookmarks(state: WaitingState) -> dict[str, Any]:
+    """The bookmarks of a state by stream; a state of another shape has none."""
+    value = marked(state.value)
+    found = value.get("bookmarks") if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _bookmark(state: WaitingState, stream: str) -> Any:  # noqa: ANN401 - any JSON value
+    """What a state says of a stream, as far as it would hold for a run that starts anew."""
+    value = state.value
+    if isinstance(value, dict) and not isinstance(value.get("bookmarks"), dict):
+        return _settled(marked(value)) or None  # a tap's own shape: it speaks of all streams
+    return _settled(_bookmarks(state).get(stream)) or None
 
 
 def _settled(value: Any) -> Any:  # noqa: ANN401 - any JSON value

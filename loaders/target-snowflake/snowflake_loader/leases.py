@@ -59,6 +59,7 @@ class Lease:
         self._seconds = float(config["lease_seconds"])
         self._ready = threading.Event()
         self._stop = threading.Event()
+        self._waits_no_more = threading.Event()
         self._error: BaseException | None = None
         self._fencing = 0
         self._open_session: Session | None = None
@@ -97,8 +98,13 @@ class Lease:
             self._error = self._lost()
             self._check()
 
+    def stop_waiting(self) -> None:
+        """Leave now if another run holds the lease; a lease that is held stays."""
+        self._waits_no_more.set()
+
     def release(self) -> None:
         """Give the lease back and end the thread."""
+        self.stop_waiting()
         self._stop.set()
         self._thread.join()
 
@@ -137,7 +143,7 @@ class Lease:
             if time.monotonic() >= deadline:
                 raise obstacle
             # Not evenly, so that two runs do not keep in step.
-            if self._stop.wait(RETRY_SECONDS * random.uniform(0.5, 1.5)):  # noqa: S311
+            if self._waits_no_more.wait(RETRY_SECONDS * random.uniform(0.5, 1.5)):  # noqa: S311
                 raise obstacle
         if self.states and (latest := self.states.latest(self._session)):
             self.last_sequence = latest[0]

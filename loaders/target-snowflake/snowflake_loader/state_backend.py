@@ -10,6 +10,7 @@ The log-in is the loader's own, as the project configures the plugin `target-sno
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import time
 from contextlib import contextmanager
@@ -70,9 +71,10 @@ class SnowflakeStateManager(StateStoreManager):
         _refuse_hidden_suffix(state_id)
         with _sentences():
             latest = self._states(state_id).latest(self._session)
-        if latest is None:
+        if latest is None and not _is_run():
             return None
-        sequence, state = latest
+        # A first run, too, must say what it started from: it may have been started twice.
+        sequence, state = latest or (0, {"bookmarks": {}})
         completed = {SINGER_STATE: marked(state, **{STARTED_FROM: sequence})}
         return MeltanoState(state_id, partial_state={}, completed_state=completed)
 
@@ -95,14 +97,12 @@ class SnowflakeStateManager(StateStoreManager):
 
     @override
     def get_state_ids(self, pattern: str | None = None) -> Iterable[str]:
-        like = (pattern or "*").replace("*", "%").replace("?", "_")
         with _sentences():
             rows = self._session.execute(
-                f"SELECT DISTINCT STATE_ID FROM {self._session.schema}.{quote(STATES)} "
-                f"WHERE STATE_ID LIKE {literal(like)} ORDER BY 1",
+                f"SELECT DISTINCT STATE_ID FROM {self._session.schema}.{quote(STATES)} ORDER BY 1",
                 "listing the states",
             )
-        return [row["STATE_ID"] for row in rows]
+        return fnmatch.filter([row["STATE_ID"] for row in rows], pattern or "*")
 
     @override
     @contextmanager
@@ -178,12 +178,16 @@ def _sentences() -> Iterator[None]:
         raise MeltanoError(str(error)) from error
 
 
+def _is_run() -> bool:
+    """Whether Meltano is at `meltano run`, as opposed to `meltano state`."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.info_name == "run"
+
+
 def _refuse_hidden_suffix(state_id: str) -> None:
     """The loader must name the same state, and cannot see an option of `meltano run`."""
-    context = click.get_current_context(silent=True)
     suffix = "".join(state_id.split(":", 2)[2:])
-    is_run = context is not None and context.info_name == "run"
-    if is_run and suffix != environ.get(SUFFIX_VARIABLE, ""):
+    if _is_run() and suffix != environ.get(SUFFIX_VARIABLE, ""):
         raise MeltanoError(
             f"The state {state_id} has a suffix that the loader cannot see, so that it would keep "
             f"its bookmarks in another state. Give the suffix in {SUFFIX_VARIABLE} instead of "

@@ -79,16 +79,29 @@ class StoredStates:
 
 
 def marked(state: Any, **marker: int) -> Any:  # noqa: ANN401 - any JSON value
-    """Return a copy of the state with this marker, or without one; other shapes as they are."""
-    if not isinstance(state, dict) or not isinstance(state.get("bookmarks"), dict):
+    """Return a copy of the state with this marker, or without one.
+
+    It stands among the bookmarks, or beside what a tap keeps in a shape of its own; what is no
+    object cannot have one.
+    """
+    if not isinstance(state, dict):
         return state
-    bookmarks = {name: value for name, value in state["bookmarks"].items() if name != MARKER}
-    return state | {"bookmarks": bookmarks | ({MARKER: marker} if marker else {})}
+    bookmarks = state.get("bookmarks")
+    if isinstance(bookmarks, dict):
+        return state | {"bookmarks": _with(bookmarks, marker)}
+    return _with(state, marker)
+
+
+def _with(values: dict[str, Any], marker: dict[str, int]) -> dict[str, Any]:
+    own = {name: value for name, value in values.items() if name != MARKER}
+    return own | ({MARKER: marker} if marker else {})
 
 
 def marker_of(state: Any, name: str) -> int | None:  # noqa: ANN401 - any JSON value
     """Return what the state's marker says, if it has one."""
-    bookmarks = state.get("bookmarks") if isinstance(state, dict) else None
-    marker = bookmarks.get(MARKER) if isinstance(bookmarks, dict) else None
+    if not isinstance(state, dict):
+        return None
+    bookmarks = state.get("bookmarks")
+    marker = (bookmarks if isinstance(bookmarks, dict) else state).get(MARKER)
     value = marker.get(name) if isinstance(marker, dict) else None
     return value if isinstance(value, int) else None

@@ -90,6 +90,8 @@ class Stream:
         self._opened: int | None = None
         self._has_rows = False
         self._uncommitted = False
+        self.has_uncommitted_rows = False  # without what is dropped only
+        self.covered = 0  # messages that a commit was asked for, and that it lets states cover
         self._commit_due = time.monotonic() + surroundings.sizes.commit_seconds
         self._started_at = datetime.now(UTC)
         self._load: TableLoad | None = None
@@ -106,6 +108,7 @@ class Stream:
         self._take_schema(message)
         if self._hints.dropped_columns:  # so that no state goes out before they are dropped
             surroundings.states.receive(name)
+            self._uncommitted = True
 
     # Messages
 
@@ -128,18 +131,25 @@ class Stream:
                 f"Stream {self.name} changed what it asks of the loader in mid-stream; correct "
                 "the tap. Nothing since the last commit was kept."
             )
-        if self.is_exact and self._only_grows(message):
+        if not self.is_exact:
+            self.commit()
+        elif self.has_uncommitted_rows:
+            self._refuse_lost_columns(message)
             self.flush()
             self._close_file()
-        else:
-            self.commit()
         self._hints = hints
         self._take_schema(message)
 
-    def _only_grows(self, message: SchemaMessage) -> bool:
-        """Whether rows of the former schema lose no column by the new one."""
+    def _refuse_lost_columns(self, message: SchemaMessage) -> None:
+        """Rows of the former schema, which cannot be committed yet, would lose a column."""
         new = read_schema(message, all_varchar=self._settings.all_varchar)
-        return {c.name for c in self._schema.columns} <= {c.name for c in new.columns}
+        lost = {c.name for c in self._schema.columns} - {c.name for c in new.columns}
+        if lost:
+            raise LoadError(
+                f"Stream {self.name} lost the column {', '.join(sorted(lost))} in mid-stream, "
+                "after rows that no STATE covers. Nothing since the last commit was kept; run "
+                "again, so that the tap begins with the new columns."
+            )
 
     def _take_schema(self, message: SchemaMessage) -> None:
         self._schema = read_schema(message, all_varchar=self._settings.all_varchar)
@@ -155,7 +165,7 @@ class Stream:
         self._records.append(record)
         self._extracted.append(extracted)
         self.buffered_bytes += memoryview(record).nbytes
-        self._has_rows = self._uncommitted = True
+        self._has_rows = self._uncommitted = self.has_uncommitted_rows = True
         if len(self._records) >= BATCH_ROWS or self.buffered_bytes >= BATCH_BYTES:
             self.flush()
 
@@ -165,7 +175,7 @@ class Stream:
             self._change_version(version)
         self.flush()
         self._close_file()
-        self._has_rows = self._uncommitted = True
+        self._has_rows = self._uncommitted = self.has_uncommitted_rows = True
         path = local_path(uri, self._surroundings.directory)
         schema, requirements = self._schema, self._requirements()
 
@@ -234,7 +244,7 @@ class Stream:
 
     @property
     def has_uncommitted(self) -> bool:
-        """Whether rows have come since the last commit was asked for."""
+        """Whether anything has come since the last commit was asked for."""
         return self._uncommitted
 
     @property
@@ -285,9 +295,10 @@ class Stream:
             is_cut=cut,
             is_exact=self.is_exact,
         )
-        self._uncommitted = False
+        self._uncommitted = self.has_uncommitted_rows = False
         self._has_rows = self._has_rows and not publish
         self._marked = covered
+        self.covered = max(self.covered, part.covered or 0)
         self._commit_due = time.monotonic() + self._surroundings.sizes.commit_seconds
         self._started_at = datetime.now(UTC)
         return part

@@ -269,7 +269,9 @@ class TargetSnowflake(Target):
         self._workers = Workers(
             self.config, self.run_id, int(self.config["max_connections"]), self._lease
         )
-        self._exact = ExactStreams(self._streams.values, self._states, self._workers.check)
+        self._exact = ExactStreams(
+            self._streams.values, self._states, self._workers.check, has_state=run is not None
+        )
         self._messages = 0
         self._surroundings = Surroundings(
             config=self.config,
@@ -292,6 +294,7 @@ class TargetSnowflake(Target):
         if found.stream not in self._streams:
             self._streams[found.stream] = self._new_stream(found)
         elif found != self._schemas[found.stream]:
+            self._exact.commit_if_covered()
             self._streams[found.stream].change_schema(found)
         self._schemas[found.stream] = found
 
@@ -326,7 +329,8 @@ class TargetSnowflake(Target):
 
     @override
     def _process_state_message(self, message_dict: Any) -> None:
-        self._exact.take_state(self._states.wait_for(message_dict.value))
+        if message_dict.value:  # an empty one says nothing, and would stand for all before it
+            self._exact.take_state(self._states.wait_for(message_dict.value))
         self._workers.check()
 
     @override
@@ -339,6 +343,8 @@ class TargetSnowflake(Target):
         stopped = self._stop.number
         if stopped:
             reach(Point.DRAINING)
+            if self._lease:
+                self._lease.stop_waiting()
         unfinished = [
             name for name, stream in self._streams.items() if not stream.end(whole=not stopped)
         ]
@@ -442,6 +448,8 @@ class TargetSnowflake(Target):
             )
         except ConfigValidationError as error:
             _exit_with(cls, LoadError(_config_problems(cls, error)))
+        except LoadError as error:
+            _exit_with(cls, error)
         target._stop.install()
         # It takes a second, in which the tap has nothing to send yet.
         threading.Thread(target=import_module, args=["snowflake.connector"]).start()

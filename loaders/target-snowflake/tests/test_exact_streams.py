@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from snowflake_loader.errors import LoadError
-from snowflake_loader.testing import Load, Messages, Run, lines, record, schema, snapshot, state
+from snowflake_loader.testing import (
+    Load,
+    Messages,
+    Run,
+    lines,
+    record,
+    schema,
+    snapshot,
+    state,
+    with_hints,
+)
 
 if TYPE_CHECKING:
     from sandbox.testing import Warehouse
@@ -164,6 +174,151 @@ def test_sigterm_commits_up_to_the_last_state(warehouse: Warehouse, tmp_path: Pa
 
     assert process.returncode == 128 + signal.SIGTERM, log
     assert ids(warehouse) == [1]
+
+
+KEPT = {**APPEND, "state_id": "dev:a-to-b"}
+
+
+def test_a_tap_that_dies_before_its_first_state_is_not_committed(
+    warehouse: Warehouse, run_command: Run
+) -> None:
+    """In a run that goes on with a state, what comes without one will come again."""
+    done = run_command([schema(), *records(1, 2)], **KEPT)
+
+    assert done.code == 1
+    assert "rows of items that no STATE covers" in done.log
+    assert ids_or_none(warehouse) == []
+
+
+def test_a_state_that_was_there_before_the_row_does_not_cover_it(
+    warehouse: Warehouse, load: Load
+) -> None:
+    with pytest.raises(LoadError, match="no STATE covers"):
+        load(
+            [schema(), state(items=5), *records(6), state(items=5), *records(7)],
+            commit_seconds=0,
+            **APPEND,
+        )
+
+    assert ids_or_none(warehouse) == []
+
+
+def test_a_bookmark_of_one_stream_covers_no_other(warehouse: Warehouse, load: Load) -> None:
+    messages = [schema(), schema("b"), *records(1), *records(1, stream="b")]
+    more = [state(items=1, b=0), *records(2), state(items=2, b=0)]
+
+    with pytest.raises(LoadError, match="rows of items, b that no STATE covers"):
+        load([state(items=0, b=0), *messages, *more, *records(3)], commit_seconds=0, **APPEND)
+
+    assert ids_or_none(warehouse) == []
+
+
+def test_a_bookmark_that_moved_before_the_last_row_covers_it_not(
+    warehouse: Warehouse, load: Load
+) -> None:
+    messages = [schema(), schema("b"), *records(1), *records(1, stream="b"), state(items=1, b=0)]
+
+    with pytest.raises(LoadError, match="no STATE covers"):
+        load(
+            [state(items=0, b=0), *messages, *records(2), state(items=1, b=1), *records(3)],
+            commit_seconds=0,
+            **APPEND,
+        )
+
+    assert ids_or_none(warehouse) == []
+
+
+def test_the_mark_survives_many_states(warehouse: Warehouse, run_command: Run) -> None:
+    """What is committed when a tap dies, and the state that goes out, belong together."""
+    steps = [step for n in range(1, 700) for step in (*records(n), state(items=n))]
+
+    done = run_command([schema(), *steps, *records(700)], **KEPT)
+
+    assert done.code == 1
+    committed_ids = ids(warehouse)
+    assert committed_ids == list(range(1, len(committed_ids) + 1))
+    assert done.states[-1] == {"bookmarks": {"items": committed_ids[-1]}}
+
+
+def test_dropped_columns_of_a_stream_without_rows_hold_no_state_back(
+    warehouse: Warehouse, load: Load
+) -> None:
+    dropping = with_hints(schema("p"), **{"x-dropped-columns": ["old"]})
+
+    states = load([dropping, schema(), *records(1, 2), state(items=2)], **APPEND)
+
+    assert states == [{"bookmarks": {"items": 2}}]
+    assert ids(warehouse) == [1, 2]
+
+
+def test_a_column_lost_in_mid_stream_commits_nothing_early(
+    warehouse: Warehouse, load: Load
+) -> None:
+    wide = schema(id="integer", name="string", more="string")
+
+    with pytest.raises(LoadError, match="lost the column MORE in mid-stream"):
+        load([wide, *records(1), schema(), *records(2), state(items=2)], **APPEND)
+
+    assert ids_or_none(warehouse) == []
+    load([wide, *records(1), state(items=1), schema(), *records(2), state(items=2)], **APPEND)
+    assert ids(warehouse) == [1, 2]
+
+
+def test_an_empty_state_is_none(warehouse: Warehouse, load: Load) -> None:
+    empty: Messages = [{"type": "STATE", "value": {}}, {"type": "STATE", "value": None}]
+
+    states = load(
+        [schema(), *records(1), state(items=1), *empty], state_schema=warehouse.schema, **KEPT
+    )
+
+    assert [value["bookmarks"]["items"] for value in states] == [1]
+    stored = warehouse.query(f'SELECT STATE FROM "{warehouse.schema}"._STATES')
+    assert [json.loads(row["STATE"]) for row in stored] == [{"bookmarks": {"items": 1}}]
+
+
+def test_a_stream_that_cannot_be_committed_holds_up_nothing_for_ever(run_command: Run) -> None:
+    """A snapshot without a version waits for its end, and so does the state that needs it."""
+    streams = {"s": {"load_method": "overwrite"}, "items": APPEND}
+    begun = [schema("s"), schema(keys=[]), *records(1, stream="s"), *records(1), state(items=1)]
+
+    done = run_command([*begun, *records(2)], streams=streams, commit_seconds=0)
+
+    assert done.code == 1
+    assert "items" in done.log
+
+
+def test_a_schema_change_of_such_a_stream_hangs_no_commit(run_command: Run) -> None:
+    streams = {
+        "s": {"load_method": "overwrite", "publish_on": "end_of_input"},
+        "items": APPEND,
+    }
+    wider = schema("s", id="integer", name="string", more="string")
+    steps = [step for n in range(1, 9) for step in (*records(n), state(items=n))]
+
+    done = run_command(
+        [schema("s"), schema(keys=[]), *records(1, stream="s"), wider, *steps],
+        streams=streams,
+        commit_seconds=0,
+    )
+
+    assert done.code == 0, done.log
+    assert done.states[-1] == {"bookmarks": {"items": 8}}
+
+
+def test_dropped_columns_of_a_keyed_stream_hang_no_commit(
+    warehouse: Warehouse, run_command: Run
+) -> None:
+    dropping = with_hints(schema("p"), **{"x-dropped-columns": ["old"]})
+    steps = [step for n in range(1, 4) for step in (*records(n), state(items=n))]
+
+    done = run_command(
+        [dropping, schema(keys=[]), *steps, *records(1, stream="p"), state(items=4)],
+        commit_seconds=0,
+        max_connections=1,
+    )
+
+    assert done.code == 0, done.log
+    assert ids(warehouse) == [1, 2, 3]
 
 
 # Parts

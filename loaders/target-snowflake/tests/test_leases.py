@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.process import wait_until
 from snowflake_loader.errors import LeaseError, LoadError
 from snowflake_loader.stored_states import STARTED_FROM, marked, marker_of
 from snowflake_loader.testing import Load, Messages, lines, record, schema, state
@@ -91,6 +92,39 @@ def test_a_second_run_waits_for_the_first(
     load([schema(keys=[]), *more(2)], lease_wait_seconds=60, **RUN)
 
     assert ids(warehouse) == [1, 2]
+
+
+def test_a_run_that_waits_heeds_sigterm(
+    warehouse: Warehouse, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    start()
+    path = tmp_path / "second.json"
+    waiting = {
+        **warehouse.config,
+        "work_directory": str(tmp_path),
+        **RUN,
+        "lease_wait_seconds": 600,
+    }
+    path.write_text(json.dumps(waiting))
+    second = subprocess.Popen(
+        [str(COMMAND), "--config", str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    send(second, [schema(keys=[]), record(id=2, name="a")])
+    owner = f"(process {second.pid})"
+    assert wait_until(
+        lambda: any(owner in str(s["sql"]) for s in warehouse.statements()),
+        lambda: second.poll() is None,
+    )
+
+    second.send_signal(signal.SIGTERM)
+    _, log = second.communicate(timeout=60)
+
+    assert second.returncode == 1, log
+    assert "Another run is loading dev:a-to-b" in log
 
 
 def test_a_killed_runs_lease_ends_by_itself(

@@ -11,6 +11,7 @@ from meltano.core.error import MeltanoError
 from meltano.core.project import Project
 from meltano.core.state_store import MeltanoState, state_store_manager_from_project_settings
 
+from snowflake_loader.errors import LoadError
 from snowflake_loader.leases import Lease
 from snowflake_loader.meltano_run import RunState
 from snowflake_loader.target import TargetSnowflake
@@ -130,7 +131,43 @@ def test_a_suffix_that_the_loader_cannot_see_is_refused(
         with pytest.raises(MeltanoError, match="MELTANO_RUN_STATE_ID_SUFFIX"):
             backend.get(f"{STATE_ID}:backfill")
         monkeypatch.setenv("MELTANO_RUN_STATE_ID_SUFFIX", "backfill")
-        assert backend.get(f"{STATE_ID}:backfill") is None
+        backend.get(f"{STATE_ID}:backfill")
+
+
+def test_a_first_run_that_was_started_twice_appends_once(
+    backend: StateStoreManager, load: Load, warehouse: Warehouse
+) -> None:
+    with click.Context(click.Command("run"), info_name="run"):
+        given = singer(backend.get(STATE_ID))
+    run(load, warehouse, 1)
+    echoed = {"bookmarks": given["bookmarks"] | {"items": 1}}
+    again: Messages = [schema(keys=[]), record(id=1, name="a"), {"type": "STATE", "value": echoed}]
+
+    with pytest.raises(LoadError, match="read its state while another was still loading"):
+        load(again, state_id=STATE_ID, state_schema=warehouse.schema)
+
+    assert warehouse.query(f'SELECT ID FROM "{warehouse.schema}".ITEMS') == [{"ID": 1}]
+
+
+def test_a_state_in_a_shape_of_its_own(
+    backend: StateStoreManager, load: Load, warehouse: Warehouse
+) -> None:
+    """An older one that is written late changes nothing either."""
+
+    def run_to(number: int) -> Any:
+        messages: Messages = [
+            schema(keys=[]),
+            record(id=number, name="a"),
+            {"type": "STATE", "value": {"lsn": number}},
+        ]
+        (printed,) = load(messages, state_id=STATE_ID, state_schema=warehouse.schema)
+        return printed
+
+    first = run_to(1)
+    run_to(2)
+    backend.update(MeltanoState(STATE_ID, {}, {"singer_state": first}))
+
+    assert singer(backend.get(STATE_ID))["lsn"] == 2
 
 
 def test_a_state_is_not_changed_while_a_run_loads_it(
