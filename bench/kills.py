@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from rich.console import Console
-from run import ROWS, Bench, fill
+from run import ROWS, Bench, fill, servers
 
 from manifests import manifest_tap, target
-from sandbox import settings
-from sandbox.postgres import Postgres
-from sandbox.warehouse_service import WarehouseService
 
 KILLS = 5
 SEED = 7
@@ -68,29 +61,16 @@ def main() -> None:
     """Kill a full sync `KILLS` times at random moments, let it end, and compare every row."""
     console = Console()
     moments = random.Random(SEED)  # noqa: S311 - nothing secret
-    folder = Path(tempfile.mkdtemp(prefix="tributary-bench-"))
-    postgres = Postgres(folder / "postgres", settings.free_port())
-    service = WarehouseService(
-        replace(settings.load(), folder=folder, warehouse_port=settings.free_port())
-    )
-    try:
-        postgres.start()
-        service.start()
-        with postgres.fresh_database() as database:
-            bench = Bench(folder, database, service)
-            console.print(f"Filling a table with {ROWS:,} rows ...")
-            fill(bench.conninfo)
-            sync = FullSync(bench)
-            for _ in range(KILLS):
-                code, seconds = sync.run(kill_after=moments.uniform(3, 4 + ROWS / 1_000_000))
-                console.print(f"killed (exit {code}) and drained after {seconds:.1f} s")
-            code, seconds = sync.run()
-            console.print(f"ended with exit {code} after {seconds:.1f} s")
-            report(bench, console)
-    finally:
-        service.stop()
-        postgres.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with servers() as bench:
+        console.print(f"Filling a table with {ROWS:,} rows ...")
+        fill(bench.conninfo)
+        sync = FullSync(bench)
+        for _ in range(KILLS):
+            code, seconds = sync.run(kill_after=moments.uniform(3, 4 + ROWS / 1_000_000))
+            console.print(f"killed (exit {code}) and drained after {seconds:.1f} s")
+        code, seconds = sync.run()
+        console.print(f"ended with exit {code} after {seconds:.1f} s")
+        report(bench, console)
 
 
 def report(bench: Bench, console: Console) -> None:

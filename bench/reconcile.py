@@ -10,21 +10,14 @@ from __future__ import annotations
 import json
 import math
 import random
-import shutil
 import subprocess
-import tempfile
 import time
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from rich.console import Console
-from run import ROWS, Bench
-
-from sandbox import settings
-from sandbox.postgres import Postgres
-from sandbox.warehouse_service import WarehouseService
+from run import ROWS, Bench, servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,20 +69,8 @@ class Planted:
 def main() -> None:
     """Run everything in servers of its own."""
     console = Console()
-    folder = Path(tempfile.mkdtemp(prefix="tributary-bench-"))
-    postgres = Postgres(folder / "postgres", settings.free_port())
-    service = WarehouseService(
-        replace(settings.load(), folder=folder, warehouse_port=settings.free_port())
-    )
-    try:
-        postgres.start()
-        service.start()
-        with postgres.fresh_database() as database:
-            run(Bench(folder, database, service), console)
-    finally:
-        service.stop()
-        postgres.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with servers() as bench:
+        run(bench, console)
 
 
 def run(bench: Bench, console: Console) -> None:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from operator import attrgetter
 from pathlib import Path
@@ -26,7 +27,7 @@ from sandbox.testing import Warehouse
 from sandbox.warehouse_service import WarehouseService
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).parent
 ROWS = int(os.environ.get("BENCH_ROWS", "2000000"))
@@ -254,6 +255,25 @@ def report(bench: Bench) -> None:
     (HERE / "results.json").write_text(json.dumps({"rows": ROWS, "results": figures}, indent=2))
 
 
+@contextmanager
+def servers() -> Iterator[Bench]:
+    """A PostgreSQL and a warehouse of the measurement's own, removed at its end."""
+    folder = Path(tempfile.mkdtemp(prefix="tributary-bench-"))
+    postgres = Postgres(folder / "postgres", settings.free_port())
+    service = WarehouseService(
+        replace(settings.load(), folder=folder, warehouse_port=settings.free_port())
+    )
+    try:
+        postgres.start()
+        service.start()
+        with postgres.fresh_database() as database:
+            yield Bench(folder, database, service)
+    finally:
+        service.stop()
+        postgres.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def main() -> None:
     """Run every measurement, one after the other, on servers of their own."""
     steps: list[Callable[[Bench], None]] = [
@@ -264,25 +284,12 @@ def main() -> None:
         increment,
         many_tables,
     ]
-    folder = Path(tempfile.mkdtemp(prefix="tributary-bench-"))
-    postgres = Postgres(folder / "postgres", settings.free_port())
-    service = WarehouseService(
-        replace(settings.load(), folder=folder, warehouse_port=settings.free_port())
-    )
-    try:
-        postgres.start()
-        service.start()
-        with postgres.fresh_database() as database:
-            bench = Bench(folder, database, service)
-            bench.console.print(f"Filling a table with {ROWS:,} rows ...")
-            fill(bench.conninfo)
-            for step in steps:
-                step(bench)
-            report(bench)
-    finally:
-        service.stop()
-        postgres.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with servers() as bench:
+        bench.console.print(f"Filling a table with {ROWS:,} rows ...")
+        fill(bench.conninfo)
+        for step in steps:
+            step(bench)
+        report(bench)
 
 
 if __name__ == "__main__":

@@ -181,11 +181,8 @@ class _Case:
         self.folder = bench.folder / str(self.number)
 
     def __enter__(self) -> Self:
-        properties = TargetSnowflake.config_jsonschema["properties"]
-        defaults = {name: p["default"] for name, p in properties.items() if "default" in p}
-        self.session = connect(
-            {**defaults, **self.bench.warehouse.config, "schema": self.schema}, "kill matrix"
-        )
+        config = {**self.bench.warehouse.config, "schema": self.schema}
+        self.session = connect(TargetSnowflake.with_defaults(config), "kill matrix")
         tables = SchemaTables(self.session, "RAW", self.schema)
         tables.open()
         tables.ensure(STATES, STATES_COLUMNS, STATES)

@@ -30,9 +30,7 @@ def loader_config(given: Mapping[str, Any]) -> dict[str, Any]:
             f"Comparing needs the loader's settings {', '.join(missing)}. Set them; with Meltano, "
             f"as TARGET_SNOWFLAKE_{missing[0].upper()} and so on."
         )
-    definitions = TargetSnowflake.config_jsonschema["properties"]
-    defaults = {name: d["default"] for name, d in definitions.items() if "default" in d}
-    return {**defaults, **{name: value for name, value in given.items() if value is not None}}
+    return TargetSnowflake.with_defaults(given)
 
 
 class Warehouse:

@@ -163,10 +163,9 @@ def _loaders_config() -> dict[str, Any]:
     """The settings of the plugin `target-snowflake` in the active environment."""
     project = Project.find()
     plugin = project.plugins.find_plugin(SCHEME, plugin_type=PluginType.LOADERS)
-    configured = PluginSettingsService(project, plugin).as_dict(extras=False)
-    properties = TargetSnowflake.config_jsonschema["properties"]
-    defaults = {name: p["default"] for name, p in properties.items() if "default" in p}
-    return defaults | {name: value for name, value in configured.items() if value is not None}
+    return TargetSnowflake.with_defaults(
+        PluginSettingsService(project, plugin).as_dict(extras=False)
+    )
 
 
 @contextmanager

@@ -36,6 +36,8 @@ from snowflake_loader.stream import Stream, Surroundings
 from snowflake_loader.workers import Workers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from singer_sdk.plugin_base import _ConfigInput
 
     from snowflake_loader.reader import Message
@@ -254,6 +256,13 @@ class TargetSnowflake(Target):
             description="Where files are written before they are uploaded.",
         ),
     ).to_dict()
+
+    @classmethod
+    def with_defaults(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings completed by the defaults, for what logs in without being a target."""
+        properties = cls.config_jsonschema["properties"]
+        defaults = {name: p["default"] for name, p in properties.items() if "default" in p}
+        return defaults | {name: value for name, value in given.items() if value is not None}
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - the SDK's own arguments
         self._stop = StopSignal()

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COMMAND = Path(sys.executable).with_name("tributary-target-snowflake")
 
 JsonValue = Any
 Messages = list[dict[str, Any]]
@@ -20,6 +29,19 @@ class Finished:
     code: int
     states: list[Any]
     log: str
+
+
+def start_command(config: Mapping[str, Any], folder: Path) -> subprocess.Popen[str]:
+    """Start the real command, whose files are in a folder; the caller writes, reads and ends it."""
+    path = folder / f"{uuid4().hex}.json"
+    path.write_text(json.dumps({"work_directory": str(folder), **config}))
+    return subprocess.Popen(
+        [str(COMMAND), "--config", str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def schema(

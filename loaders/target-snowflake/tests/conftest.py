@@ -8,19 +8,17 @@ import json
 import resource
 import signal
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from snowflake_loader.target import TargetSnowflake
-from snowflake_loader.testing import Finished, Load, Messages, Run, lines
+from snowflake_loader.testing import COMMAND, Finished, Load, Messages, Run, lines
 
 if TYPE_CHECKING:
-    from sandbox.testing import Warehouse
+    from pathlib import Path
 
-COMMAND = Path(sys.executable).with_name("tributary-target-snowflake")
+    from sandbox.testing import Warehouse
 
 
 @pytest.fixture

@@ -7,36 +7,36 @@ import json
 import random
 import signal
 import struct
-import subprocess
-import sys
 import termios
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sandbox.process import wait_until
-from snowflake_loader.testing import Load, Messages, lines, record, schema, snapshot, state
+from snowflake_loader.testing import (
+    Load,
+    Messages,
+    lines,
+    record,
+    schema,
+    snapshot,
+    start_command,
+    state,
+)
 
 if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
     from sandbox.testing import Warehouse
 
-COMMAND = Path(sys.executable).with_name("tributary-target-snowflake")
 ROWS = 3000
 RUN_SECONDS = 2.5  # about as long as an undisturbed run takes
 
 
 def start(warehouse: Warehouse, tmp_path: Path, **config: Any) -> subprocess.Popen[str]:
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps({**warehouse.config, "work_directory": str(tmp_path), **config}))
-    return subprocess.Popen(
-        [str(COMMAND), "--config", str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_command({**warehouse.config, **config}, tmp_path)
 
 
 def names(warehouse: Warehouse) -> dict[int, str]:

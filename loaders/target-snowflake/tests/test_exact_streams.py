@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,14 +17,16 @@ from snowflake_loader.testing import (
     record,
     schema,
     snapshot,
+    start_command,
     state,
     with_hints,
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sandbox.testing import Warehouse
 
-COMMAND = Path(sys.executable).with_name("tributary-target-snowflake")
 APPEND = {"load_method": "append-only"}
 
 
@@ -151,16 +150,8 @@ def test_a_column_that_comes_in_mid_stream_commits_nothing_early(
 
 
 def test_sigterm_commits_up_to_the_last_state(warehouse: Warehouse, tmp_path: Path) -> None:
-    config = {**warehouse.config, "work_directory": str(tmp_path), **APPEND, "commit_seconds": 0}
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps(config))
-    process = subprocess.Popen(
-        [str(COMMAND), "--config", str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    config = {**warehouse.config, **APPEND, "commit_seconds": 0}
+    process = start_command(config, tmp_path)
     assert process.stdin
     assert process.stdout
     process.stdin.write(lines([schema(), *records(1), state(items=1)]))

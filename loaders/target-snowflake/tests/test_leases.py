@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,14 +12,15 @@ import pytest
 from sandbox.process import wait_until
 from snowflake_loader.errors import LeaseError, LoadError
 from snowflake_loader.stored_states import STARTED_FROM, marked, marker_of
-from snowflake_loader.testing import Load, Messages, lines, record, schema, state
+from snowflake_loader.testing import Load, Messages, lines, record, schema, start_command, state
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from sandbox.testing import Warehouse
 
-COMMAND = Path(sys.executable).with_name("tributary-target-snowflake")
 RUN = {"state_id": "dev:a-to-b", "load_method": "append-only", "commit_seconds": 0}
 
 
@@ -32,16 +30,7 @@ def start(warehouse: Warehouse, tmp_path: Path) -> Iterator[Callable[..., subpro
     processes = []
 
     def run(**config: Any) -> subprocess.Popen[str]:
-        path = tmp_path / f"{len(processes)}.json"
-        merged = {**warehouse.config, "work_directory": str(tmp_path), **RUN, **config}
-        path.write_text(json.dumps(merged))
-        process = subprocess.Popen(
-            [str(COMMAND), "--config", str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = start_command({**warehouse.config, **RUN, **config}, tmp_path)
         processes.append(process)
         send(process, [schema(keys=[]), record(id=1, name="a"), state(items=1)])
         assert process.stdout
@@ -98,21 +87,8 @@ def test_a_run_that_waits_heeds_sigterm(
     warehouse: Warehouse, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     start()
-    path = tmp_path / "second.json"
-    waiting = {
-        **warehouse.config,
-        "work_directory": str(tmp_path),
-        **RUN,
-        "lease_wait_seconds": 600,
-    }
-    path.write_text(json.dumps(waiting))
-    second = subprocess.Popen(
-        [str(COMMAND), "--config", str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    waiting = {**warehouse.config, **RUN, "lease_wait_seconds": 600}
+    second = start_command(waiting, tmp_path)
     send(second, [schema(keys=[]), record(id=2, name="a")])
     owner = f"(process {second.pid})"
     assert wait_until(

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 # The suite makes a target when it is collected; every test then runs with the warehouse's own.
 PLACEHOLDER = {"account": "a", "user": "u", "password": "p", "database": "d", "schema": "s"}
 
-StandardSuite: Any = get_target_test_class(target_class=TargetSnowflake, config=PLACEHOLDER)
+# Without parse_env_config the suite would set all of the project's .env in this process.
+StandardSuite: Any = get_target_test_class(
+    target_class=TargetSnowflake, config=PLACEHOLDER, parse_env_config=False
+)
 
 
 class TestTargetSnowflake(StandardSuite):  # type: ignore[misc]  # the SDK makes it at run time

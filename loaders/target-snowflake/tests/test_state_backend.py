@@ -173,9 +173,8 @@ def test_a_state_in_a_shape_of_its_own(
 def test_a_state_is_not_changed_while_a_run_loads_it(
     backend: StateStoreManager, warehouse: Warehouse
 ) -> None:
-    properties = TargetSnowflake.config_jsonschema["properties"]
-    defaults = {name: p["default"] for name, p in properties.items() if "default" in p}
-    lease = Lease(defaults | warehouse.config, RunState(STATE_ID, warehouse.schema), "run x")
+    config = TargetSnowflake.with_defaults(warehouse.config)
+    lease = Lease(config, RunState(STATE_ID, warehouse.schema), "run x")
     try:
         lease.wait()
         with pytest.raises(MeltanoError, match="cannot be changed while run x is loading it"):
