@@ -8,6 +8,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export Q
 export UV_SYSTEM_CERTS ?= true
 export MELTANO_SEND_ANONYMOUS_USAGE_STATS := false
+# Where Python may keep no bytecode, each start of a tap would compile all it imports.
+export UV_COMPILE_BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),true,false)
 
 .PHONY: help install run sql backfill change test lint bench bench-kills bench-sources bench-reconcile kill-matrix lock clean
 
