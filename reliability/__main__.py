@@ -6,6 +6,7 @@ import enum
 import os
 import queue
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -98,8 +99,9 @@ def _bench(folder: Path, stack: ExitStack, promise: Promise) -> Bench:
 def _run(
     benches: list[Bench], wanted: int, seed: int, results: list[Result], *, small: bool
 ) -> None:
-    """Kill until so many kills have struck, or one has done harm."""
+    """Kill until so many kills have struck, one has done harm, or Ctrl-C."""
     lock, stop = threading.Lock(), threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())  # the cases at work end, and are reported
     targets = small_targets() + ([] if small else job_targets(benches[0].variables))
     with Progress(console=console, transient=True) as progress:
         _take_references(benches, targets, progress)

@@ -119,16 +119,16 @@ class _Run:
         loader_log = (self.pipeline.folder / "loader.log").open("wb")
         self._tap = self._start_tap(tap_log)
         self._loader = self._start_loader(loader_log)
-        printed = threading.Thread(target=self._take_states)
-        printed.start()
+        beside = [threading.Thread(target=work) for work in (self._take_states, self._end_tap)]
+        for thread in beside:
+            thread.start()
         timer = self._timer()
         self._relay()
-        loader_code = self._loader.wait(TIMEOUT_SECONDS)
-        if self._tap.poll() is None and loader_code:
-            self._tap.kill()  # as Meltano does when a loader has failed
         tap_code = self._tap.wait(TIMEOUT_SECONDS)
+        loader_code = self._loader.wait(TIMEOUT_SECONDS)
         timer.cancel()
-        printed.join()
+        for thread in beside:
+            thread.join()
         tap_log.close()
         loader_log.close()
         names = ("tap.log", "loader.log")
@@ -177,6 +177,11 @@ class _Run:
             self._loader.stdin.close()
         except BrokenPipeError:
             self._tap.kill()  # the loader has gone
+
+    def _end_tap(self) -> None:
+        """Kill the tap when the loader has failed, as Meltano does: it may wait for the loader."""
+        if self._loader.wait():
+            self._tap.kill()
 
     def _kill_at(self, messages: int) -> None:
         if messages not in {self.kill.tap_at, self.kill.loader_at, self.kill.stop_at}:

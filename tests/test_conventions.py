@@ -19,6 +19,13 @@ ROOT = Path(__file__).parent.parent
 OF_THE_SDK = ("stream_map", "faker_config", "flattening_", "batch_config")
 TAPS = sorted(path.name for path in (ROOT / "taps").glob("tap-*"))
 PLUGINS = [*TAPS, "target-snowflake"]
+KINDS = {  # of JSON Schema, and of Meltano
+    "number": "integer",
+    "integer": "integer",
+    "boolean": "boolean",
+    "array": "array",
+    "object": "object",
+}
 
 
 def plugin_class(name: str) -> type[PluginBase]:
@@ -63,6 +70,25 @@ def test_meltano_offers_exactly_the_plugins_settings(name: str) -> None:
     secret = {n for n, definition in settings(name).items() if definition.get("secret")}
     assert {n for n in offered if not n.startswith(OF_THE_SDK)} == set(settings(name))
     assert {n for n, setting in offered.items() if setting.get("sensitive")} == secret
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_meltano_knows_what_is_no_text(name: str) -> None:
+    """What comes from an environment variable is a text, unless Meltano knows the kind.
+
+    Its kind `decimal` cannot be written as JSON, so a number with a point is taken as text.
+    """
+    kinds = {s["name"]: s.get("kind") for s in meltano_plugins()[name]["settings"]}
+
+    wrong = {
+        (setting, kinds[setting])
+        for setting, definition in settings(name).items()
+        for type_, kind in KINDS.items()
+        if type_ in definition["type"]
+        and kinds[setting] != kind
+        and "string" not in definition["type"]
+    }
+    assert wrong == set()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "plugins").glob("*.meltano.yml")))

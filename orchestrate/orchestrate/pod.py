@@ -48,7 +48,7 @@ class Run:
         self._lines: deque[str] = deque(maxlen=LOG_LINES_TOLD)
 
     def __call__(self) -> int:
-        """Run it to its end; return its exit code, 143 when it was told to stop."""
+        """Run it to its end; return its exit code as a shell does, 143 when it was told to stop."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         self._process = subprocess.Popen(
@@ -66,7 +66,9 @@ class Run:
         for line in self._process.stdout:
             self._tell(line)
         code = self._process.wait()
-        return STOPPED if self.is_stopped and code else code
+        if self.is_stopped and code:
+            return STOPPED
+        return 128 - code if code < 0 else code  # negative: the number of the signal it died of
 
     @property
     def log(self) -> str:

@@ -57,7 +57,8 @@ def test_sigterm_reaches_tap_and_loader_and_what_was_received_is_committed(
 
     assert seen, log
     assert process.returncode == 128 + signal.SIGTERM, log
-    assert "Stopped by SIGTERM. The last STATE covers" in log
+    assert "Stopped by SIGTERM. The last STATE covers" in log  # says the tap
+    assert "Stopped by signal 15; what was received is committed" in log  # says the loader
     committed = sum(row["ROWS_READ"] for row in node.ledger("zengrc-1", ("TAP_ZENGRC",)))
     assert committed > 0
     [told] = webhook.posted

@@ -73,7 +73,7 @@ class LoadSettings:
             overlap_rows=config["overlap_rows"],
             backfill=_backfill(config.get("backfill_from"), config.get("backfill_to")),
             test_rows=config["test_rows"],
-            max_deleted_share=config["max_deleted_share"],
+            max_deleted_share=float(config["max_deleted_share"]),
         )
 
     def interval(self, now: dt.datetime) -> Interval:

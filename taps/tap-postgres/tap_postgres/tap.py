@@ -21,6 +21,7 @@ from tapsupport.arrow_tap import ArrowTap
 from tapsupport.errors import TapError, failure_summary
 from tapsupport.parquet import DEFAULT_FILE_BYTES
 from tapsupport.process import interruptible
+from tapsupport.shares import share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -145,7 +146,7 @@ class TapPostgres(ArrowTap):
         ),
         th.Property(
             "max_deleted_share",
-            th.NumberType(minimum=0, maximum=1),
+            share(),
             default=0.2,
             description="Share of a table's rows that deletes may mark in one run, 0 to 1.",
         ),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from singer_sdk import typing as th
 
+from tapsupport.shares import share
+
 API_URL = "https://{subdomain}.zendesk.com"
 
 SETTINGS = (
@@ -68,7 +70,7 @@ SETTINGS = (
     ),
     th.Property(
         "rate_limit_share",
-        th.NumberType(exclusive_minimum=0, maximum=1),
+        share(above_zero=True),
         default=0.7,
         description="Part of the account's requests a minute to use; the rest is for people.",
     ),

@@ -133,7 +133,7 @@ class Keys(ZenGRCStream):
     def _generate_schema_messages(self) -> Generator[SchemaMessage, None, None]:
         hints = {
             "x-load-method": "mark-deleted",
-            "x-max-deleted-share": self.config["max_deleted_share"],
+            "x-max-deleted-share": float(self.config["max_deleted_share"]),
             "x-order-column": "_uploaded_at",  # leaves alone what was loaded after this reading
         }
         for message in super()._generate_schema_messages():

@@ -11,6 +11,7 @@ from typing_extensions import override
 from tap_zengrc.streams import NAMES, Keys, Objects
 from tapsupport.errors import TapError
 from tapsupport.process import ManneredTap
+from tapsupport.shares import share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +59,7 @@ class TapZenGRC(ManneredTap):
         ),
         th.Property(
             "max_deleted_share",
-            th.NumberType,
+            share(),
             default=0.2,
             description="Share of a table's rows that deletes may mark in one run, 0 to 1.",
         ),
