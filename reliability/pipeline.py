@@ -146,6 +146,7 @@ class _Run:
             stderr=log,
             env=dict(self.pipeline.environment),
             cwd=self.pipeline.folder,
+            process_group=0,  # Ctrl-C ends the matrix after this case, not the case
         )
 
     def _start_loader(self, log: BinaryIO) -> subprocess.Popen[bytes]:
@@ -162,6 +163,7 @@ class _Run:
             stderr=log,
             env={**self.pipeline.environment, **fault},
             cwd=self.pipeline.folder,
+            process_group=0,
         )
 
     def _relay(self) -> None:

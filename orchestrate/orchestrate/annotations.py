@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 GIBIBYTE = 1024**3
+# The client reads more than the API server takes, such as 1_0Gi.
+QUANTITY = re.compile(
+    r"[+-]?(\d+(\.\d*)?|\.\d+)(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-]?\d+)?", re.ASCII
+)
 
 
 def _quantity(text: str) -> str:
@@ -24,10 +28,9 @@ def _quantity(text: str) -> str:
     Raises:
         ValueError: It is no amount, or less than a mebibyte: `1` and `500m` are amounts, too.
     """
-    try:
-        number = _bytes(text)
-    except ValueError:
-        raise ValueError("must be an amount of bytes such as 512Mi or 2Gi") from None
+    if not QUANTITY.fullmatch(text):
+        raise ValueError("must be an amount of bytes such as 512Mi or 2Gi")
+    number = _bytes(text)
     if number < 2**20:
         raise ValueError(f"is {number.normalize():f} bytes; write an amount such as 512Mi or 2Gi")
     return text

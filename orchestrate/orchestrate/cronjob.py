@@ -29,6 +29,7 @@ START_WITHIN_SECONDS = 3600
 KEEP_SECONDS = 2 * 24 * 3600
 OUT_OF_MEMORY = 137
 USER = 10001
+RUN_ID = "TARGET_SNOWFLAKE_RUN_ID"
 
 ENVIRONMENT = {
     "MELTANO_ENVIRONMENT": "prod",
@@ -126,7 +127,7 @@ def _container(job: PlannedJob) -> dict[str, Any]:
         "image": IMAGE,
         "args": ["orchestrate", "pod", *schemas, job.schedule.name],
         "workingDir": PROJECT,
-        "env": [*_variables(job), *(ref for keys in job.secrets for ref in _secret_refs(keys))],
+        "env": [*_variables(), *(ref for keys in job.secrets for ref in _secret_refs(keys))],
         "envFrom": [{"configMapRef": {"name": name, "optional": True}} for name in job.settings],
         "resources": {
             "requests": {
@@ -144,13 +145,15 @@ def _container(job: PlannedJob) -> dict[str, Any]:
     }
 
 
-def _variables(job: PlannedJob) -> list[dict[str, Any]]:
-    """Values that are no secret; the loader's ledger calls the run by the name of its Job."""
+def _variables() -> list[dict[str, Any]]:
+    """Values that are no secret; the loader's ledger calls the run by the name of its Job.
+
+    The schedule's own `env` is not among them: `meltano schedule run` sets it.
+    """
     run_id = {"fieldRef": {"fieldPath": "metadata.labels['batch.kubernetes.io/job-name']"}}
-    values = {**ENVIRONMENT, **job.schedule.env}
     return [
-        *({"name": name, "value": value} for name, value in values.items()),
-        {"name": "TARGET_SNOWFLAKE_RUN_ID", "valueFrom": run_id},
+        *({"name": name, "value": value} for name, value in ENVIRONMENT.items()),
+        {"name": RUN_ID, "valueFrom": run_id},
     ]
 
 

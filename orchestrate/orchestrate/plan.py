@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from orchestrate import cron
 from orchestrate.annotations import DNS_LABEL, of_extractors, said
+from orchestrate.cronjob import ENVIRONMENT, RUN_ID
 from orchestrate.errors import Problem
-from orchestrate.needs import SecretKeys, needs
+from orchestrate.needs import MELTANO_SECRETS, SecretKeys, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # Kubernetes adds 11 characters for the Job ("kubernetes.md", section 2).
 LONGEST_NAME = 52
+RESERVED = {*ENVIRONMENT, RUN_ID}
 
 
 @dataclass(frozen=True)
@@ -134,12 +136,16 @@ def _own_problems(schedule: Schedule, files: PluginFiles) -> list[tuple[str, str
         for plugin in _plugin_names(schedule)
         if plugin not in files.plugins
     ]
-    for variable in sorted(set(schedule.env) & files.secret_variables):
+    for variable in sorted(set(schedule.env) & (files.secret_variables | set(MELTANO_SECRETS))):
         text = (
             f"Schedule {schedule.name} gives the secret {variable} a value in a file. Remove it"
             " here; it comes from a Secret."
         )
         found.append((text, "env"))
+    found += [
+        (f"Schedule {schedule.name} sets {variable}, which every pod has. Remove it.", "env")
+        for variable in sorted(set(schedule.env) & RESERVED)
+    ]
     return found
 
 

@@ -118,8 +118,10 @@ class PluginFiles:
         """Every secret variable of every plugin, and of the databases in their annotations."""
         found = {name for plugin in self.plugins.values() for name in plugin.secret_variables}
         for plugin in self.plugins.values():
-            said = (plugin.definition.get("annotations") or {}).get("kubernetes") or {}
-            found |= set((said.get("database") or {}).get("secret_variables") or [])
+            value: object = plugin.definition
+            for key in ("annotations", "kubernetes", "database", "secret_variables"):
+                value = value.get(key) if isinstance(value, dict) else None
+            found |= set(map(str, value)) if isinstance(value, list) else set()
         return found
 
 
@@ -136,13 +138,13 @@ def read(project: Path) -> PluginFiles:
         definition["name"]: (kind, definition, Place(source, ("plugins", kind, index)))
         for source in sources
         for kind in KINDS
-        for index, definition in enumerate(source.content.get("plugins", {}).get(kind, []))
+        for index, definition in enumerate((source.content.get("plugins") or {}).get(kind) or [])
     }
     files = PluginFiles()
     for name in definitions:
         _add(name, definitions, files.plugins)
     for source in sources:
-        for index, schedule in enumerate(source.content.get("schedules", [])):
+        for index, schedule in enumerate(source.content.get("schedules") or []):
             files.schedules[schedule["name"]] = Place(source, ("schedules", index))
     return files
 

@@ -22,16 +22,17 @@ import psutil
 
 from orchestrate import alerts, ledger, plugin_files
 from orchestrate.alerts import Alert
+from orchestrate.cronjob import RUN_ID
 from orchestrate.errors import OrchestrateError
 from orchestrate.masking import Mask
 from orchestrate.needs import MELTANO_SECRETS
+from orchestrate.schedules import meltano_command
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
 LOG_LINES_TOLD = 15
-RUN_ID = "TARGET_SNOWFLAKE_RUN_ID"
 STOPPED = 128 + signal.SIGTERM
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Run:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         self._process = subprocess.Popen(
-            ["meltano", "schedule", "run", self.schedule],
+            [meltano_command(), "schedule", "run", self.schedule],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

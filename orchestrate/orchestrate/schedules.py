@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from orchestrate.errors import OrchestrateError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-COMMAND = ["meltano", "--log-level=warning", "schedule", "list", "--format=json"]
+ARGUMENTS = ("--log-level=warning", "schedule", "list", "--format=json")
 LOG_LINES_SHOWN = 5
 
 
@@ -50,7 +50,7 @@ def of_project(project: Path) -> list[Schedule]:
             "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
         }
         done = subprocess.run(
-            COMMAND,
+            [meltano_command(), *ARGUMENTS],
             cwd=project,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -62,6 +62,20 @@ def of_project(project: Path) -> list[Schedule]:
         words = "\n".join((done.stderr or done.stdout).splitlines()[-LOG_LINES_SHOWN:])
         raise OrchestrateError(f"Meltano cannot list the schedules of {project}:\n{words}")
     return parse(done.stdout)
+
+
+def meltano_command() -> str:
+    """The Meltano that is installed with this package, else the one on PATH.
+
+    Raises:
+        OrchestrateError: There is neither.
+    """
+    beside = Path(sys.executable).with_name("meltano")
+    if found := str(beside) if beside.exists() else shutil.which("meltano"):
+        return found
+    raise OrchestrateError(
+        f"Meltano is neither beside {sys.executable} nor on PATH. Install it in this environment."
+    )
 
 
 def parse(listing: str) -> list[Schedule]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +76,8 @@ schedules:
   job: both
   env:
     TAP_ONE_PASSWORD: hunter2
+    MELTANO_DATABASE_URI: postgresql://user:hunter2@host/db
+    TMPDIR: /elsewhere
 - name: by-hand
   interval: '@manual'
   job: one
@@ -101,10 +105,61 @@ def test_every_problem_is_found_at_once_with_file_and_line(tmp_path: Path) -> No
         ("name: a-name-that", "53 characters; Kubernetes takes 52"),
         ("name: a-name-that", "runs 2 extractors in one job"),
         ("env:", "gives the secret TAP_ONE_PASSWORD a value in a file"),
+        ("env:", "gives the secret MELTANO_DATABASE_URI a value in a file"),
+        ("env:", "sets TMPDIR, which every pod has"),
     ]
     for line, text in expected:
         assert any(s.startswith(line) and text in t for s, t in said), (line, text, said)
     assert "hunter2" not in "".join(map(str, found))
+
+
+@pytest.mark.parametrize(
+    ("annotations", "text"),
+    [
+        ("foo", "tap-two has no annotations.kubernetes"),
+        ("{kubernetes: [a]}", "wrong annotations.kubernetes"),
+        ("{kubernetes: {database: harbour}}", "wrong annotations.kubernetes.database"),
+        ("{kubernetes: {database: [a]}}", "wrong annotations.kubernetes.database"),
+        *(
+            (f"{{kubernetes: {{memory: {amount}}}}}", "wrong annotations.kubernetes.memory")
+            for amount in (
+                "NaN",
+                "InfinityGi",
+                "1_0Gi",
+                "' 1Gi'",
+                "\uff11Gi",
+                "1e3Mi",
+                "-1Gi",
+                "4GB",
+            )
+        ),
+    ],
+)
+def test_annotations_of_the_wrong_kind_are_found(
+    annotations: str, text: str, tmp_path: Path
+) -> None:
+    (tmp_path / "meltano.yml").write_text(BAD_PROJECT.replace("{someone: else}", annotations))
+
+    found = [str(problem) for problem in check.check(tmp_path)]
+
+    assert [problem for problem in found if text in problem and "tap-two" in problem], found
+
+
+def test_check_finds_meltano_without_path(tmp_path: Path) -> None:
+    """As the pipeline calls it, by the path of the command."""
+    (tmp_path / "meltano.yml").write_text(BAD_PROJECT)
+    command = str(Path(sys.executable).with_name("orchestrate"))
+
+    done = subprocess.run(
+        [command, "check"],
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path), "PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "shares the CronJob" in done.stderr, done.stderr
 
 
 def test_a_project_that_meltano_refuses_is_a_sentence(tmp_path: Path) -> None:
