@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,9 @@ from rich.console import Console
 from orchestrate.errors import OrchestrateError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from orchestrate.alerts import Alert
     from orchestrate.cluster import Cluster
     from orchestrate.deploy import Changes
 
@@ -33,8 +37,12 @@ Namespace = Annotated[
 Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig.")]
 Name = Annotated[str, typer.Argument(help="Name of the schedule.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Names of schedules.")]
-LateOnly = Annotated[
-    bool, typer.Option("--late-only", help="Leave out failed runs, which tell themselves.")
+Within = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Post only what became wrong in the last so many minutes and no pod has posted.",
+    ),
 ]
 All = Annotated[bool, typer.Option("--all", help="Every schedule.")]
 
@@ -118,21 +126,23 @@ def status(
     namespace: Namespace = None,
     context: Context = None,
     alert: Annotated[bool, typer.Option("--alert", help="Post what is wrong.")] = False,  # noqa: FBT002 - an option
-    late_only: LateOnly = False,  # noqa: FBT002 - likewise
+    within: Within = None,
 ) -> None:
     """Show when each schedule ran, with what result, and when it runs next."""
-    from orchestrate import alerts, status  # noqa: PLC0415 - the client is slow to import
+    from orchestrate import status  # noqa: PLC0415 - the client is slow to import
 
-    statuses = status.read(_cluster(namespace, context), status.now())
-    # Asking the ledger wakes the warehouse up, which costs.
-    wanted = [found for found in statuses if found.late or not late_only]
+    cluster, now = _cluster(namespace, context), status.now()
+    statuses = status.read(cluster, now)
+    wanted = statuses
+    if within is not None:  # asking the ledger of the rest would wake the warehouse up, which costs
+        since = now - timedelta(minutes=within)
+        wanted = [found for found in statuses if status.is_news(found, since)]
     rows, unknown = status.loaded(wanted)
     console.print(status.table(statuses, rows))
     if unknown:
         print_line(unknown)
-    for found in filter(None, (status.alert(entry, rows) for entry in wanted if alert)):
-        alerts.post(found)
-        print_line(f"posted: {found.title}")
+    if alert:
+        _post(filter(None, (status.alert(entry, rows, cluster.namespace) for entry in wanted)))
 
 
 @cli.command()
@@ -189,6 +199,22 @@ def pod(
     from orchestrate import pod  # noqa: PLC0415 - what runs in a pod needs no client of the cluster
 
     raise typer.Exit(pod.run(project.resolve(), schedule, schema or []))
+
+
+def _post(told: Iterable[Alert]) -> None:
+    """Post every alert, and fail afterwards if one was refused."""
+    from orchestrate import alerts  # noqa: PLC0415 - slow to import
+
+    refused = set()
+    for found in told:
+        try:
+            alerts.post(found)
+        except OrchestrateError as error:
+            refused.add(str(error))
+        else:
+            print_line(f"posted: {found.title}")
+    if refused:
+        raise OrchestrateError("\n".join(sorted(refused)))
 
 
 def print_line(text: str) -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 # A scheduler that is busy, or a cluster that makes a node first, starts a run some minutes late.
 PATIENCE = timedelta(minutes=15)
+# Of a Job whose pods ended with an exit code, each of which `orchestrate pod` has posted. Those
+# that were killed for their memory or stopped at the deadline may not have come to it.
+TELLS_ITSELF = "BackoffLimitExceeded"
 HEADINGS = ("schedule", "last run", "result", "duration", "rows", "next run", "late")
 
 
@@ -36,8 +39,11 @@ class ScheduleStatus:
         result: running, succeeded, failed, or never ran.
         duration: To its end, or to now.
         schemas: Schemas of the warehouse that it loads.
-        next_run: None while it is suspended.
+        next_run: None if none is to come.
+        no_run: Why none is to come.
         late: How long ago a run should have started that did not; zero if none.
+        wrong_since: When it became late, its run failed, or its pod should have been there.
+        is_told: Whether the pod of a failed run has posted that itself.
     """
 
     name: str
@@ -47,7 +53,10 @@ class ScheduleStatus:
     duration: timedelta | None
     schemas: tuple[str, ...]
     next_run: datetime | None
+    no_run: str
     late: timedelta
+    wrong_since: datetime | None
+    is_told: bool
 
 
 def read(cluster: Cluster, now: datetime) -> list[ScheduleStatus]:
@@ -63,28 +72,78 @@ def read(cluster: Cluster, now: datetime) -> list[ScheduleStatus]:
 
 def _status(cronjob: Document, jobs: list[Document], now: datetime) -> ScheduleStatus:
     last = max(jobs, key=started, default=None)
-    times = cron.parse(cronjob["spec"]["schedule"])
-    suspended = bool(cronjob["spec"].get("suspend"))
+    times, no_run = _times(cronjob)
+    due = _missed(cronjob, times, now) if times else None
+    condition = end(last) if last else None
     schemas = cronjob["metadata"].get("annotations", {}).get(SCHEMAS_ANNOTATION, "")
     return ScheduleStatus(
         name=cronjob["metadata"]["name"],
         run=last["metadata"]["name"] if last else None,
-        started=started(last) if last else None,
-        result=_result(last),
+        started=started(last) if last else _moment_in(cronjob, "lastScheduleTime"),
+        result=_result(last, now) if last else _result_without_job(cronjob),
         duration=_duration(last, now) if last else None,
         schemas=tuple(filter(None, schemas.split(","))),
-        next_run=None if suspended else times.next(now),
-        late=timedelta() if suspended else _late(cronjob, times, now),
+        next_run=times.next(now) if times else None,
+        no_run=no_run,
+        late=now - due if due else timedelta(),
+        wrong_since=due + PATIENCE if due else _wrong_since(last, condition, now),
+        is_told=condition is not None and condition.get("reason") == TELLS_ITSELF,
     )
 
 
-def _late(cronjob: Document, times: cron.Cron, now: datetime) -> timedelta:
+def _times(cronjob: Document) -> tuple[cron.Cron | None, str]:
+    """When it runs; or None, and why that is not known."""
+    spec = cronjob["spec"]
+    if spec.get("suspend"):
+        return None, "suspended"
+    if (zone := spec.get("timeZone", "Etc/UTC")) not in {"Etc/UTC", "UTC"}:
+        return None, f"unknown: in {zone}"
+    try:
+        return cron.parse(spec["schedule"]), ""
+    except cron.CronError:
+        return None, f"unknown: {spec['schedule']}"
+
+
+def _missed(cronjob: Document, times: cron.Cron, now: datetime) -> datetime | None:
+    """When a run was due that did not start, if the schedule was as it is now by then."""
     due = times.previous(now - PATIENCE)
-    known_since = datetime.fromisoformat(cronjob["metadata"]["creationTimestamp"])
-    last = cronjob.get("status", {}).get("lastScheduleTime")
-    if due <= known_since or (last and datetime.fromisoformat(last) >= due):
-        return timedelta()
-    return now - due
+    last = _moment_in(cronjob, "lastScheduleTime")
+    if due <= _changed(cronjob) or (last and last >= due):
+        return None
+    return due
+
+
+def _changed(cronjob: Document) -> datetime:
+    """When its spec was changed last: by what is applied, suspended or resumed."""
+    metadata = cronjob["metadata"]
+    moments = [metadata["creationTimestamp"]]
+    moments += [
+        entry["time"]
+        for entry in metadata.get("managedFields") or []
+        if "time" in entry and "f:spec" in entry.get("fieldsV1", {})
+    ]
+    return max(map(datetime.fromisoformat, moments))
+
+
+def _moment_in(document: Document, name: str) -> datetime | None:
+    text = document.get("status", {}).get(name)
+    return datetime.fromisoformat(text) if text else None
+
+
+def _waits_for_pod(job: Document, now: datetime) -> bool:
+    """Whether no pod of a run is at work though one should be: no image, Secret or node for it."""
+    return not job.get("status", {}).get("ready") and now - started(job) > PATIENCE
+
+
+def _wrong_since(
+    job: Document | None, condition: Document | None, now: datetime
+) -> datetime | None:
+    if job is None:
+        return None
+    if condition is None:
+        return started(job) + PATIENCE if _waits_for_pod(job, now) else None
+    failed = condition["type"] == "Failed"
+    return datetime.fromisoformat(condition["lastTransitionTime"]) if failed else None
 
 
 def started(job: Document) -> datetime:
@@ -100,15 +159,22 @@ def end(job: Document) -> Document | None:
     return next(ends, None)
 
 
-def _result(job: Document | None) -> str:
-    if job is None:
-        return "never ran"
+def _result(job: Document, now: datetime) -> str:
     condition = end(job)
     if condition is None:
-        return "running"
+        return "waiting for its pod" if _waits_for_pod(job, now) else "running"
     if condition["type"] == "Complete":
         return "succeeded"
     return f"failed: {condition['reason']}" if condition.get("reason") else "failed"
+
+
+def _result_without_job(cronjob: Document) -> str:
+    """By what the CronJob remembers: its Jobs are removed some days after their end."""
+    last = _moment_in(cronjob, "lastScheduleTime")
+    success = _moment_in(cronjob, "lastSuccessfulTime")
+    if last is None:
+        return "never ran"
+    return "succeeded" if success and success >= last else "no success, and its Job is gone"
 
 
 def _duration(job: Document, now: datetime) -> timedelta:
@@ -143,25 +209,31 @@ def table(statuses: list[ScheduleStatus], rows: dict[str, Loaded] | None) -> Tab
             status.result,
             _length(status.duration),
             "" if rows is None or status.run is None else f"{found.rows_read if found else 0:,}",
-            _moment(status.next_run) if status.next_run else "suspended",
+            _moment(status.next_run) or status.no_run,
             _length(status.late) if status.late else "",
         )
     return result
 
 
-def alert(status: ScheduleStatus, rows: dict[str, Loaded] | None) -> Alert | None:
+def is_news(status: ScheduleStatus, since: datetime) -> bool:
+    """Whether something became wrong since then that no pod has told of itself."""
+    became = status.wrong_since
+    return became is not None and became > since and (bool(status.late) or not status.is_told)
+
+
+def alert(status: ScheduleStatus, rows: dict[str, Loaded] | None, namespace: str) -> Alert | None:
     """What to tell about a schedule, if anything."""
+    if status.wrong_since is None:
+        return None
     facts = {
+        "namespace": namespace,
         "last run": f"{_moment(status.started)} {status.result}".strip(),
-        "next run": _moment(status.next_run) or "suspended",
+        "next run": _moment(status.next_run) or status.no_run,
     }
     if rows is not None and status.run:
         facts["ledger"] = str(rows.get(status.run, "nothing was committed"))
-    if status.late:
-        return Alert(f"Schedule {status.name} is {_length(status.late)} late", facts)
-    if status.result.startswith("failed"):
-        return Alert(f"Schedule {status.name} {status.result}", facts)
-    return None
+    how = f"is {_length(status.late)} late" if status.late else status.result
+    return Alert(f"Schedule {status.name} {how}", facts)
 
 
 def now() -> datetime:

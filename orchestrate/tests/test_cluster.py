@@ -292,6 +292,10 @@ def test_status_shows_the_rest_when_the_warehouse_refuses(
     assert "no-such-password" not in shown
 
 
+def at(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
 def test_late_and_failed_schedules_are_told_to_the_webhook(
     api: ApiServer,
     orchestrate: Callable[..., str],
@@ -300,21 +304,111 @@ def test_late_and_failed_schedules_are_told_to_the_webhook(
 ) -> None:
     stored(api, planned["oci"], schedule="*/30 * * * *")
     stored(api, planned["clari"], schedule="0 0 1 1 *", suspend=True)
-    conditions = ended("Failed", NOW, "DeadlineExceeded")
-    api.put(job_of(planned["clari"], "clari-1", NOW, conditions=conditions))
+    failed = ended("Failed", NOW, "BackoffLimitExceeded")  # its pods have told that
+    api.put(job_of(planned["clari"], "clari-1", NOW, conditions=failed))
 
-    orchestrate("status", "--alert", "--late-only")
-    late = [told["text"] for told in alerts.posted]
+    orchestrate("status", "--alert", "--within", "30")
+    new = [told["text"] for told in alerts.posted]
     shown = orchestrate("status", "--alert")
-    every = [told["text"] for told in alerts.posted[len(late) :]]
+    every = [told["text"] for told in alerts.posted[len(new) :]]
 
-    assert len(late) == 1
-    assert late[0].startswith("Schedule oci is 0:")
-    assert min(every) == "Schedule clari failed: DeadlineExceeded"
+    assert len(new) == 1
+    assert new[0].startswith("Schedule oci is 0:")
+    assert min(every) == "Schedule clari failed: BackoffLimitExceeded"
+    assert "*namespace*: tributary" in json.dumps(alerts.posted[0])
+    alerts.posted.clear()
     alerts.status = 500
     refused = orchestrate("status", "--alert", code=1)
+    assert len(alerts.posted) == 2, "one that is refused keeps no other back"
     assert "answered 500" in refused
     assert alerts.url not in shown + refused
+
+
+def test_what_no_pod_can_tell_is_told_once(
+    api: ApiServer,
+    orchestrate: Callable[..., str],
+    planned: dict[str, PlannedJob],
+    alerts: Webhook,
+) -> None:
+    """Killed for its memory, stopped at its deadline, or never come up; and none of long ago."""
+    reasons = {"oci": "PodFailurePolicy", "clari": "DeadlineExceeded"}
+    for name in ("oci", "clari", "zengrc", "xactly"):
+        stored(api, planned[name], schedule="0 0 1 1 *", suspend=True)
+    for name, reason in reasons.items():
+        recent = ended("Failed", NOW - timedelta(minutes=9), reason)
+        api.put(job_of(planned[name], f"{name}-1", NOW - timedelta(hours=5), conditions=recent))
+    old = ended("Failed", NOW - timedelta(minutes=39), "PodFailurePolicy")
+    api.put(job_of(planned["xactly"], "xactly-1", NOW - timedelta(hours=5), conditions=old))
+    api.put(job_of(planned["zengrc"], "zengrc-1", NOW - timedelta(minutes=20), active=1, ready=0))
+
+    orchestrate("status", "--alert", "--within", "30")
+
+    assert sorted(told["text"] for told in alerts.posted) == [
+        "Schedule clari failed: DeadlineExceeded",
+        "Schedule oci failed: PodFailurePolicy",
+        "Schedule zengrc waiting for its pod",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_late"), [(timedelta(minutes=1), False), (timedelta(days=99), True)]
+)
+def test_what_was_due_before_the_schedule_was_changed_is_not_late(
+    api: ApiServer,
+    orchestrate: Callable[..., str],
+    planned: dict[str, PlannedJob],
+    changed: timedelta,
+    is_late: bool,  # noqa: FBT001
+) -> None:
+    """By an apply, or when it was resumed."""
+    live = stored(api, planned["oci"], schedule="0 0 1 1 *")
+    spec = {"f:spec": {"f:suspend": {}}}
+    status = {"f:status": {}}
+    live["metadata"]["managedFields"] = [
+        {"manager": "tributary-orchestrate", "time": at(NOW - changed), "fieldsV1": spec},
+        {"manager": "controller", "time": at(NOW), "fieldsV1": status, "subresource": "status"},
+    ]
+    live["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z"
+    changed_at = NOW - changed
+    due = changed_at - timedelta(days=1) if not is_late else NOW - timedelta(hours=1)
+    live["spec"]["schedule"] = f"{due.minute} {due.hour} {due.day} {due.month} *"
+    api.put(live)
+
+    [line] = [line for line in orchestrate("status").splitlines() if line.startswith("oci")]
+
+    assert (line.split()[-1].count(":") == 2) is is_late, line
+
+
+def test_a_run_whose_job_is_gone_is_remembered(
+    api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
+) -> None:
+    for name, success in (("oci", 3), ("clari", 9)):
+        live = stored(api, planned[name], schedule="0 0 1 1 *", suspend=True)
+        status = {
+            "lastScheduleTime": at(NOW - timedelta(days=3, hours=1)),
+            "lastSuccessfulTime": at(NOW - timedelta(days=success)),
+        }
+        api.put({**live, "status": status})
+
+    lines = {line.split()[0]: line for line in orchestrate("status").splitlines() if line.split()}
+
+    assert "succeeded" in lines["oci"]
+    assert f"{NOW - timedelta(days=3, hours=1):%Y-%m-%d %H:%M}" in lines["oci"]
+    assert "no success, and its Job is gone" in lines["clari"]
+
+
+def test_a_schedule_that_cannot_be_read_hides_no_other(
+    api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
+) -> None:
+    stored(api, planned["oci"], schedule="@every 1h")
+    stored(api, planned["clari"], timeZone="Europe/Berlin")
+    stored(api, planned["zengrc"])
+
+    shown = orchestrate("status")
+
+    assert "unknown: @every 1h" in shown
+    assert "unknown: in Europe/Berlin" in shown
+    assert "zengrc" in shown
 
 
 # run and logs
