@@ -271,7 +271,8 @@ class _Case:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "meltano.log").open("wb") as log:
             return subprocess.Popen(
-                [str(BIN / "meltano"), "run", str(self.target.job)],
+                # Meltano itself would wait five minutes for a run of its own that was killed.
+                [str(BIN / "meltano"), "run", "--force", str(self.target.job)],
                 cwd=ROOT,
                 env={
                     **self.bench.variables,

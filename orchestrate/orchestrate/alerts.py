@@ -58,7 +58,9 @@ def post(alert: Alert) -> None:
     if url is None:
         raise OrchestrateError(f"No alert was sent: set {ALERT_URL} to a webhook's URL.")
     try:
-        answer = requests.post(url, json=alert.message(), timeout=TIMEOUT_SECONDS)
+        # What it says beyond its status is not waited for.
+        answer = requests.post(url, json=alert.message(), timeout=TIMEOUT_SECONDS, stream=True)
+        answer.close()
     except requests.RequestException as error:
         raise OrchestrateError(
             f"No alert was sent: the webhook of {ALERT_URL} cannot be reached"

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
@@ -40,7 +41,18 @@ PRUNED = (
 )
 NOT_FOUND, GONE = 404, 410
 WATCH_SECONDS = 60
+# To connect, and between two pieces of an answer; a run may log nothing for long.
+TIMEOUTS_SECONDS = (10.0, WATCH_SECONDS + 30.0)
+LOG_TIMEOUTS_SECONDS = (10.0, 3600.0)
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+class _ApiClient(client.ApiClient):
+    """A client that does not wait for ever for a server that does not answer."""
+
+    def call_api(self, *request: Any, **options: Any) -> Any:  # noqa: ANN401 - the client's
+        options["_request_timeout"] = options.get("_request_timeout") or TIMEOUTS_SECONDS
+        return super().call_api(*request, **options)
 
 
 class Cluster:
@@ -89,11 +101,15 @@ class Cluster:
     def delete(self, document: Document) -> None:
         """Delete an object, and in the background what it owns."""
         with refusals(f"deleting {title(document)}"):
-            self._kind(document).delete(
-                name=document["metadata"]["name"],
-                namespace=self.namespace,
-                propagation_policy="Background",
-            )
+            try:
+                self._kind(document).delete(
+                    name=document["metadata"]["name"],
+                    namespace=self.namespace,
+                    propagation_policy="Background",
+                )
+            except ApiException as error:
+                if error.status != NOT_FOUND:  # else someone was faster
+                    raise
 
     def list(self, kind: Kind, **selectors: str) -> list[Document]:
         """The objects of a kind in the namespace; selectors as `label_selector="a=b"`."""
@@ -154,6 +170,7 @@ class Cluster:
                 pod,
                 self.namespace,
                 container=container,
+                _request_timeout=LOG_TIMEOUTS_SECONDS,
             )
 
     def knows(self, kind: Kind) -> bool:
@@ -184,8 +201,9 @@ def connect(namespace: str | None, context: str | None = None) -> Cluster:
         OrchestrateError: There is neither, or the kubeconfig has no such context.
     """
     path = os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
+    exists = any(Path(part).exists() for part in path.split(os.pathsep) if part)
     try:
-        if context or Path(path).exists():
+        if context or exists or "KUBECONFIG" in os.environ:
             config.load_kube_config(config_file=path, context=context)  # type: ignore[no-untyped-call]  # the client leaves it out
             own = _namespace_of(path, context)
         else:
@@ -196,7 +214,11 @@ def connect(namespace: str | None, context: str | None = None) -> Cluster:
         raise OrchestrateError(
             f"There is no cluster to talk to: {said}. Set KUBECONFIG, or run this in a pod."
         ) from None
-    return Cluster(client.ApiClient(), namespace or own)
+    except (OSError, yaml.YAMLError, TypeError, AttributeError):  # what the client makes of no YAML
+        raise OrchestrateError(
+            f"The kubeconfig {path} cannot be read as one. Correct it, or set KUBECONFIG."
+        ) from None
+    return Cluster(_ApiClient(), namespace or own)
 
 
 def _namespace_of(path: str, context: str | None) -> str:

@@ -45,7 +45,7 @@ def _job(cronjob: Document, now: datetime) -> Document:
         "apiVersion": JOB[0],
         "kind": JOB[1],
         "metadata": {
-            "name": f"{owner['name']}-{now:%y%m%d%H%M}",  # as many characters as the controller's
+            "name": f"{owner['name']}-{now.timestamp():.0f}",  # 11 characters, as may be added
             "labels": template["metadata"]["labels"],
             "annotations": {"cronjob.kubernetes.io/instantiate": "manual"},
             "ownerReferences": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -216,6 +217,44 @@ def test_a_cluster_that_does_not_answer_is_a_sentence(
     monkeypatch.setenv("KUBECONFIG", str(path))
 
     assert "could not be reached" in orchestrate("status", code=1)
+
+
+def test_a_cluster_that_takes_the_call_and_says_nothing_is_a_sentence(
+    orchestrate: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        path = tmp_path / "kubeconfig"
+        path.write_text(kubeconfig(f"http://127.0.0.1:{silent.getsockname()[1]}"))
+        monkeypatch.setenv("KUBECONFIG", str(path))
+        monkeypatch.setattr("orchestrate.cluster.TIMEOUTS_SECONDS", (1.0, 0.2))
+
+        assert "could not be reached" in orchestrate("status", code=1)
+
+
+@pytest.mark.parametrize("content", [None, "plain text", "clusters: [", "- a list", ""])
+def test_a_kubeconfig_that_is_none_is_a_sentence(
+    content: str | None,
+    orchestrate: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "broken"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setenv("KUBECONFIG", str(path))
+
+    shown = orchestrate("status", code=1)
+
+    assert "There is no cluster to talk to" in shown or f"{path} cannot be read" in shown
+
+
+@pytest.mark.usefixtures("api")
+def test_a_list_of_kubeconfigs_is_merged(
+    orchestrate: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", f"/nowhere{os.pathsep}{os.environ['KUBECONFIG']}")
+
+    assert "next run" in orchestrate("status")
 
 
 # status
