@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 GIBIBYTE = 1024**3
-# The client reads more than the API server takes, such as 1_0Gi.
+# The client reads more than the API server takes, such as 1_0Gi. An exponent of three digits is an
+# amount, too, but one that would fill memory when written out.
 QUANTITY = re.compile(
-    r"[+-]?(\d+(\.\d*)?|\.\d+)(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-]?\d+)?", re.ASCII
+    r"[+-]?(\d+(\.\d*)?|\.\d+)(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-]?\d{1,2})?", re.ASCII
 )
 
 

@@ -12,8 +12,8 @@ from kubernetes_validate.utils import (  # type: ignore[import-untyped]  # likew
     major_minor,
 )
 
-from orchestrate import kustomize, manifests, plugin_files, policies, schedules
-from orchestrate.errors import Problem, ProblemsError
+from orchestrate import deploy, kustomize, manifests, plugin_files, policies, schedules
+from orchestrate.errors import OrchestrateError, Problem, ProblemsError
 from orchestrate.needs import MELTANO_SECRETS
 from orchestrate.plan import plan
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from orchestrate.plan import PlannedJob
 
 OLDEST_KUBERNETES = (1, 31)
-# Their schemas belong to what defines them and are not among Kubernetes' own.
-CUSTOM_KINDS = {"ExternalSecret", "SecretStore", "PrometheusRule"}
 
 
 def planned(project: Path) -> list[PlannedJob]:
@@ -53,10 +51,25 @@ def check(project: Path) -> list[Problem]:
             problems += wrong(document, f"{manifests.FOLDER}/{path}", secrets)
     if kustomize.command():
         for overlay in kustomize.overlays(project):
-            folder = f"{manifests.FOLDER}/overlays/{overlay}"
-            for document in kustomize.build(project, overlay):
-                problems += wrong(document, folder, secrets)
+            problems += of_overlay(project, overlay, secrets)
     return sorted(set(problems))
+
+
+def of_overlay(project: Path, overlay: str, secret_variables: set[str]) -> list[Problem]:
+    """What is wrong with an overlay; without kubectl or kustomize, that they are missing."""
+    folder = f"{manifests.FOLDER}/overlays/{overlay}"
+    try:
+        documents = kustomize.build(project, overlay)
+    except OrchestrateError as error:
+        return [Problem(folder, 0, str(error))]
+    problems = [Problem(folder, 0, text) for text in policies.between(documents)]
+    try:
+        deploy.namespace_of(documents)
+    except OrchestrateError as error:
+        problems.append(Problem(folder, 0, str(error)))
+    for document in documents:
+        problems += wrong(document, folder, secret_variables)
+    return problems
 
 
 def wrong(document: dict[str, Any], path: str, secret_variables: set[str]) -> list[Problem]:
@@ -65,12 +78,11 @@ def wrong(document: dict[str, Any], path: str, secret_variables: set[str]) -> li
     if document["apiVersion"].startswith("kustomize.config.k8s.io/"):
         return []
     found = [f"{name}: {text}" for text in policies.violations(document, secret_variables)]
-    if document["kind"] not in CUSTOM_KINDS:
-        found += [
-            f"{name}: Kubernetes {version} would refuse it: {text}."
-            for version in versions()
-            for text in _against_schema(document, version)
-        ]
+    found += [
+        f"{name}: Kubernetes {version} would refuse it: {text}."
+        for version in versions()
+        for text in _against_schema(document, version)
+    ]
     return [Problem(path, 0, text) for text in found]
 
 
@@ -87,4 +99,8 @@ def _against_schema(document: dict[str, Any], version: str) -> list[str]:
     except kubernetes_validate.ValidationError as error:
         where = ".".join(str(key) for key in error.path)
         return [f"{where}: {error.message}" if where else str(error.message)]
+    except kubernetes_validate.SchemaNotFoundError:
+        group = document["apiVersion"].rpartition("/")[0]
+        # One with a dot may be an operator's, which has its schemas itself.
+        return [] if "." in group else [f"{document['apiVersion']} has no such kind"]
     return []

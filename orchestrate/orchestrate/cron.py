@@ -122,22 +122,19 @@ def parse(expression: str) -> Cron:
 
 
 def _field(text: str, field: Field) -> tuple[set[int], bool]:
-    """The numbers of a field, and whether it holds a star without a step."""
-    numbers: set[int] = set()
-    has_star = False
-    for part in text.split(","):
-        numbers |= _range(part, field)
-        has_star = has_star or part in {"*", "?"}
-    return numbers, has_star
+    """The numbers of a field, and whether it holds a star; one with steps over 1 is none."""
+    parts = [_range(part, field) for part in text.split(",")]
+    return set().union(*(numbers for numbers, _ in parts)), any(is_star for _, is_star in parts)
 
 
-def _range(text: str, field: Field) -> set[int]:
+def _range(text: str, field: Field) -> tuple[set[int], bool]:
     ends, slash, step_text = text.partition("/")
     step = _number(step_text, field, {}) if slash else 1
     if step < 1:
         raise CronError(f"the {field.name} {text!r} has a step of 0")
     low_text, hyphen, high_text = ends.partition("-")
-    if ends in {"*", "?"}:
+    is_star = ends in {"*", "?"}
+    if is_star:
         low, high = field.lowest, field.highest
     else:
         low = _number(low_text, field, field.names)
@@ -148,7 +145,7 @@ def _range(text: str, field: Field) -> set[int]:
         raise CronError(
             f"the {field.name} {text!r} is not a range from {field.lowest} to {field.highest}"
         )
-    return set(range(low, high + 1, step))
+    return set(range(low, high + 1, step)), is_star and step == 1
 
 
 def _number(text: str, field: Field, names: dict[str, int]) -> int:

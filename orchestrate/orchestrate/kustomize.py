@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMANDS = (("kubectl", "kustomize"), ("kustomize", "build"))
+FILE = "kustomization.yaml"
 
 
 def command() -> list[str] | None:
@@ -23,8 +24,8 @@ def command() -> list[str] | None:
 
 
 def overlays(project: Path) -> list[str]:
-    """Names of the overlays."""
-    return sorted(path.name for path in (project / FOLDER / "overlays").iterdir())
+    """Names of the overlays: of the folders with a kustomization."""
+    return sorted(path.parent.name for path in (project / FOLDER / "overlays").glob(f"*/{FILE}"))
 
 
 def build(project: Path, overlay: str) -> list[dict[str, Any]]:
@@ -35,9 +36,9 @@ def build(project: Path, overlay: str) -> list[dict[str, Any]]:
             the overlay is not in order.
     """
     folder = project / FOLDER / "overlays" / overlay
-    if not folder.is_dir():
-        known = ", ".join(overlays(project))
-        raise OrchestrateError(f"There is no overlay {overlay}; the overlays are {known}.")
+    if not (folder / FILE).is_file():
+        known = ", ".join(overlays(project)) or "none"
+        raise OrchestrateError(f"There is no overlay {overlay}; the overlays are: {known}.")
     words = command()
     if words is None:
         raise OrchestrateError("Overlays are put together by kubectl or kustomize. Install one.")

@@ -14,7 +14,7 @@ from orchestrate.errors import Problem
 from orchestrate.needs import MELTANO_SECRETS, SecretKeys, needs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from orchestrate.annotations import KubernetesAnnotations
     from orchestrate.plugin_files import Place, PluginFiles
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Kubernetes adds 11 characters for the Job ("kubernetes.md", section 2).
 LONGEST_NAME = 52
 RESERVED = {*ENVIRONMENT, RUN_ID}
+STATE_SUFFIX = "MELTANO_RUN_STATE_ID_SUFFIX"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def plan(schedules: list[Schedule], files: PluginFiles) -> Plan:
     annotations, problems = of_extractors(files)
     problems += [found for schedule in timed for found in _problems(schedule, files)]
     problems += _twice(timed, files, lambda schedule: [job_name(schedule.name)], "the CronJob")
-    problems += _twice(timed, files, lambda schedule: _pairs(schedule, files), "the state of")
+    problems += _twice(timed, files, lambda schedule: _states(schedule, files), "the state")
     if problems:
         return Plan([], problems)
     return Plan([_job(schedule, files, annotations) for schedule in timed], [])
@@ -75,7 +76,7 @@ def job_name(schedule: str) -> str:
 def _job(
     schedule: Schedule, files: PluginFiles, annotations: dict[str, KubernetesAnnotations]
 ) -> PlannedJob:
-    plugins = [files.plugins[name] for name in _plugin_names(schedule)]
+    plugins = [plugin for word in _words(schedule) if (plugin := files.called(word))]
     extractors = [plugin for plugin in plugins if plugin.kind == "extractors"]
     own = [annotations[plugin.name] for plugin in extractors]
     secrets, settings = needs(plugins, own)
@@ -94,7 +95,7 @@ def _job(
 def _problems(schedule: Schedule, files: PluginFiles) -> list[Problem]:
     place = files.schedules[schedule.name]
     problems = [_at(place, text, key) for text, key in _own_problems(schedule, files)]
-    plugins = [files.plugins.get(name) for name in _plugin_names(schedule)]
+    plugins = [files.called(word) for word in _words(schedule)]
     extractors = [plugin for plugin in plugins if plugin and plugin.kind == "extractors"]
     if len(extractors) != 1:
         text = (
@@ -116,37 +117,50 @@ def _problems(schedule: Schedule, files: PluginFiles) -> list[Problem]:
 
 def _own_problems(schedule: Schedule, files: PluginFiles) -> list[tuple[str, str]]:
     """What is wrong with the schedule itself, each with the key at which to point."""
-    found = []
+    found = [(text, "name") for text in _name_problems(schedule, files)]
+    found += [(text, "env") for text in _env_problems(schedule, files)]
     try:
         cron.parse(str(schedule.cron))
     except cron.CronError as error:
         text = f"Kubernetes cannot read the interval of schedule {schedule.name}: {error}."
         found.append((text, "interval"))
+    found += [
+        (f"Schedule {schedule.name} runs {word}, which no file defines. Correct its job.", "job")
+        for word in _words(schedule)
+        if not files.called(word)
+    ]
+    return found
+
+
+def _name_problems(schedule: Schedule, files: PluginFiles) -> Iterator[str]:
     name = job_name(schedule.name)
     if not DNS_LABEL.fullmatch(name):
-        found.append((f"{schedule.name!r} leaves no name for a CronJob. Rename it.", "name"))
+        yield f"{schedule.name!r} leaves no name for a CronJob. Rename it."
     if len(name) > LONGEST_NAME:
-        text = (
+        yield (
             f"The CronJob {name} would have a name of {len(name)} characters; Kubernetes takes"
             f" {LONGEST_NAME}. Shorten the schedule's name."
         )
-        found.append((text, "name"))
-    found += [
-        (f"Schedule {schedule.name} runs {plugin}, which no file defines. Correct its job.", "job")
-        for plugin in _plugin_names(schedule)
-        if plugin not in files.plugins
-    ]
-    for variable in sorted(set(schedule.env) & (files.secret_variables | set(MELTANO_SECRETS))):
-        text = (
-            f"Schedule {schedule.name} gives the secret {variable} a value in a file. Remove it"
-            " here; it comes from a Secret."
-        )
-        found.append((text, "env"))
-    found += [
-        (f"Schedule {schedule.name} sets {variable}, which every pod has. Remove it.", "env")
-        for variable in sorted(set(schedule.env) & RESERVED)
-    ]
-    return found
+    if schedule.name.startswith("-") or "$" in schedule.name:
+        yield f"A pod would not read {schedule.name!r} as the name of a schedule. Rename it."
+    if not isinstance(files.schedules[schedule.name].value("name"), str):
+        yield f"`meltano schedule run` does not find {schedule.name}, a number. Put it in quotes."
+
+
+def _env_problems(schedule: Schedule, files: PluginFiles) -> Iterator[str]:
+    for variable, value in sorted(schedule.env.items()):
+        if variable in files.secret_variables | set(MELTANO_SECRETS):
+            yield (
+                f"Schedule {schedule.name} gives the secret {variable} a value in a file. Remove"
+                " it here; it comes from a Secret."
+            )
+        if variable in RESERVED:
+            yield f"Schedule {schedule.name} sets {variable}, which every pod has. Remove it."
+        if not isinstance(value, str):
+            yield (
+                f"Schedule {schedule.name} gives {variable} a value that is no text, of which"
+                " `meltano schedule run` dies. Put it in quotes, or remove it."
+            )
 
 
 def _twice(
@@ -168,16 +182,25 @@ def _twice(
     ]
 
 
-def _pairs(schedule: Schedule, files: PluginFiles) -> list[str]:
-    """Pairs of extractor and loader: Meltano keeps one state for each."""
-    return [
-        task
-        for task in schedule.tasks
-        if (first := files.plugins.get(task.split()[0])) and first.kind == "extractors"
-    ]
+def _states(schedule: Schedule, files: PluginFiles) -> list[str]:
+    """Ids of the states that Meltano keeps for it, one for each pair of extractor and loader."""
+    if schedule.is_pair:
+        return [schedule.name]
+    suffix = schedule.env.get(STATE_SUFFIX)
+    ending = f":{suffix}" if suffix else ""
+    found = []
+    extractor = ""
+    for word in " ".join(schedule.tasks).split():
+        plugin = files.plugins.get(word)
+        if plugin and plugin.kind == "extractors":
+            extractor = word
+        if plugin and plugin.kind == "loaders":
+            found.append(f"{extractor}-to-{word}{ending}")
+    return found
 
 
-def _plugin_names(schedule: Schedule) -> list[str]:
+def _words(schedule: Schedule) -> list[str]:
+    """What its tasks call, each once: plugins, and mappings of mappers."""
     words = " ".join(schedule.tasks).split()
     return list(dict.fromkeys(word.partition(":")[0] for word in words))
 

@@ -30,6 +30,13 @@ class Place:
     def line(self, *below: Key) -> int:
         return self.source.line(*self.keys, *below)
 
+    def value(self, *below: Key) -> object:
+        """What the file says there."""
+        found: Any = self.source.content
+        for key in (*self.keys, *below):
+            found = found[key]
+        return found
+
 
 @dataclass(frozen=True)
 class Plugin:
@@ -66,7 +73,7 @@ class Plugin:
         """Settings that the files give values to."""
         config: dict[str, Any] = {}
         for plugin in reversed(self.lineage):
-            config |= plugin.definition.get("config", {})
+            config |= plugin.definition.get("config") or {}
         return config
 
     def settings(self) -> list[tuple[str, list[str], bool]]:
@@ -78,7 +85,7 @@ class Plugin:
                 bool(setting.get("sensitive")) or setting.get("kind") == "password",
             )
             for plugin in reversed(self.lineage)
-            for setting in plugin.definition.get("settings", [])
+            for setting in plugin.definition.get("settings") or []
         ]
 
     def variables(self) -> dict[str, bool]:
@@ -124,6 +131,19 @@ class PluginFiles:
             found |= set(map(str, value)) if isinstance(value, list) else set()
         return found
 
+    @cached_property
+    def mappers(self) -> dict[str, Plugin]:
+        """The mappers by the names of their mappings, by which tasks call them."""
+        return {
+            str(mapping["name"]): plugin
+            for plugin in self.plugins.values()
+            for mapping in plugin.definition.get("mappings") or []
+        }
+
+    def called(self, word: str) -> Plugin | None:
+        """The plugin that a word of a task calls: by its name, or by that of a mapping."""
+        return self.plugins.get(word) or self.mappers.get(word)
+
 
 def read(project: Path) -> PluginFiles:
     """Read `meltano.yml` and the files that it includes.
@@ -135,7 +155,7 @@ def read(project: Path) -> PluginFiles:
         raise OrchestrateError(f"{project} holds no meltano.yml. Run this in the Meltano project.")
     sources = list(_sources(project))
     definitions = {
-        definition["name"]: (kind, definition, Place(source, ("plugins", kind, index)))
+        str(definition["name"]): (kind, definition, Place(source, ("plugins", kind, index)))
         for source in sources
         for kind in KINDS
         for index, definition in enumerate((source.content.get("plugins") or {}).get(kind) or [])
@@ -145,14 +165,14 @@ def read(project: Path) -> PluginFiles:
         _add(name, definitions, files.plugins)
     for source in sources:
         for index, schedule in enumerate(source.content.get("schedules") or []):
-            files.schedules[schedule["name"]] = Place(source, ("schedules", index))
+            files.schedules[str(schedule["name"])] = Place(source, ("schedules", index))
     return files
 
 
 def _sources(project: Path) -> Iterator[YamlSource]:
     main = yaml_source.read(project / "meltano.yml", project)
     yield main
-    for pattern in main.content.get("include_paths", []):
+    for pattern in main.content.get("include_paths") or []:
         for path in sorted(project.glob(pattern)):
             yield yaml_source.read(path, project)
 

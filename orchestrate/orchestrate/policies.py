@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 HOUR_SECONDS = 3600
+STATE_BACKEND = "MELTANO_STATE_BACKEND_URI"
 
 
 def violations(document: Document, secret_variables: set[str]) -> Iterator[str]:
@@ -27,6 +28,55 @@ def violations(document: Document, secret_variables: set[str]) -> Iterator[str]:
     for container in [*pod["containers"], *pod.get("initContainers", [])]:
         for sentence in _of_container(container, secret_variables):
             yield f"Container {container['name']}: {sentence}"
+
+
+def between(documents: list[Document]) -> Iterator[str]:
+    """What does not fit together in all that an overlay puts on a cluster, as sentences."""
+    maps = {
+        d["metadata"]["name"]: d.get("data") or {} for d in documents if d["kind"] == "ConfigMap"
+    }
+    cronjobs = [document for document in documents if document["kind"] == "CronJob"]
+    read = {name for cronjob in cronjobs for name in _maps_read(cronjob)}
+    for name in sorted(maps.keys() - read):
+        yield f"No pod reads the ConfigMap {name}. Correct its name, or remove it."
+    for cronjob in cronjobs:
+        pod = pod_spec(cronjob)
+        for container in [*pod["containers"], *pod.get("initContainers", [])]:
+            for sentence in _misfits(container, maps):
+                name = f"CronJob {cronjob['metadata']['name']}"
+                yield f"{name}: Container {container['name']}: {sentence}"
+
+
+def _misfits(container: Document, maps: dict[str, Document]) -> Iterator[str]:
+    if not _is_pinned(container["image"]):
+        yield f"The image {container['image']} needs a tag or digest."
+    if container["name"] == "meltano" and not _has(STATE_BACKEND, container, maps):
+        yield f"{STATE_BACKEND} must be set, by the ConfigMap meltano-settings."
+
+
+def _maps_read(value: object) -> Iterator[str]:
+    """Names of the ConfigMaps that a manifest refers to, wherever in it."""
+    if isinstance(value, list):
+        for element in value:
+            yield from _maps_read(element)
+    if isinstance(value, dict):
+        for key, element in value.items():
+            if key in {"configMapRef", "configMapKeyRef", "configMap"}:
+                yield str(element.get("name"))
+            yield from _maps_read(element)
+
+
+def _has(variable: str, container: Document, maps: dict[str, Document]) -> bool:
+    """Whether a variable is given to a container, by itself or in a ConfigMap."""
+    names = [source.get("configMapRef", {}).get("name") for source in container.get("envFrom", [])]
+    given = {entry["name"] for entry in container.get("env", [])}
+    return variable in given.union(*(maps.get(name, {}) for name in names))
+
+
+def _is_pinned(image: str) -> bool:
+    """Whether it has a tag or digest; without one it is `latest`, whichever that is."""
+    _, colon, tag = image.rpartition("/")[2].partition(":")
+    return bool(colon) and tag != "latest"
 
 
 def _of_schedule(spec: Document) -> Iterator[str]:

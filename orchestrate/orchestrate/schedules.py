@@ -24,16 +24,18 @@ class Schedule:
 
     Attributes:
         cron: Five fields, or None for one that only people start (`@manual`, `@once`).
-        env: Its own environment variables.
+        env: Its own environment variables; YAML lets them be more than texts.
         job: The Meltano job; for a schedule of a pair of plugins, its own name.
         tasks: What runs, one after the other: `tap-x target-y`, or `utility:command`.
+        is_pair: Whether it is of a pair of plugins; then the id of its state is its own name.
     """
 
     name: str
     cron: str | None
-    env: dict[str, str]
+    env: dict[str, Any]
     job: str
     tasks: tuple[str, ...]
+    is_pair: bool = False
 
 
 def of_project(project: Path) -> list[Schedule]:
@@ -89,14 +91,21 @@ def parse(listing: str) -> list[Schedule]:
 def _of_job(entry: dict[str, Any]) -> Schedule:
     tasks = (" ".join(task) if isinstance(task, list) else task for task in entry["job"]["tasks"])
     return Schedule(
-        entry["name"], entry["cron_interval"], _texts(entry), entry["job"]["name"], tuple(tasks)
+        name=str(entry["name"]),
+        cron=entry["cron_interval"],
+        env=entry["env"] or {},
+        job=str(entry["job"]["name"]),
+        tasks=tuple(tasks),
     )
 
 
 def _of_pair(entry: dict[str, Any]) -> Schedule:
-    task = f"{entry['extractor']} {entry['loader']}"
-    return Schedule(entry["name"], entry["cron_interval"], _texts(entry), entry["name"], (task,))
-
-
-def _texts(entry: dict[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in entry["env"].items()}
+    name = str(entry["name"])
+    return Schedule(
+        name=name,
+        cron=entry["cron_interval"],
+        env=entry["env"] or {},
+        job=name,
+        tasks=(f"{entry['extractor']} {entry['loader']}",),
+        is_pair=True,
+    )

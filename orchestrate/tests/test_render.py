@@ -21,10 +21,11 @@ from orchestrate.cronjob import cronjob
 from orchestrate.errors import OrchestrateError
 from orchestrate.kustomize import pod_spec
 from orchestrate.masking import MASK, Mask
-from orchestrate.plan import LONGEST_NAME, PlannedJob, job_name, plan
+from orchestrate.needs import SecretKeys
+from orchestrate.plan import LONGEST_NAME, Plan, PlannedJob, job_name, plan
 from orchestrate.schedules import Schedule
 
-from orchestrate import check, kustomize, manifests, plugin_files, schedules
+from orchestrate import check, kustomize, manifests, plugin_files, policies, schedules
 
 ROOT = Path(__file__).parents[2]
 PROBLEM = re.compile(r"^(\S+?):(\d+): (.*)$")
@@ -101,7 +102,7 @@ def test_every_problem_is_found_at_once_with_file_and_line(tmp_path: Path) -> No
         ("name: tap-two", "tap-two has no annotations.kubernetes"),
         ("name: Same_Name", "shares the CronJob same-name with another"),
         ("name: same-name", "shares the CronJob same-name with another"),
-        ("name: same-name", "shares the state of tap-two target-one with another"),
+        ("name: same-name", "shares the state tap-two-to-target-one with another"),
         ("name: a-name-that", "53 characters; Kubernetes takes 52"),
         ("name: a-name-that", "runs 2 extractors in one job"),
         ("env:", "gives the secret TAP_ONE_PASSWORD a value in a file"),
@@ -129,6 +130,7 @@ def test_every_problem_is_found_at_once_with_file_and_line(tmp_path: Path) -> No
                 "' 1Gi'",
                 "\uff11Gi",
                 "1e3Mi",
+                "1e999999999",
                 "-1Gi",
                 "4GB",
             )
@@ -189,6 +191,132 @@ def test_files_that_cannot_be_read_are_named_with_their_line(
         plugin_files.read(tmp_path)
 
 
+SMALL_PROJECT = """\
+project_id: 0c5a6b8e-5d0f-4a39-8a4e-6b2f6b7d9e10
+environments:
+- name: prod
+plugins:
+  extractors:
+  - name: tap-one
+    namespace: tap_one
+    annotations:
+      kubernetes: {memory: 1Gi, ephemeral_storage: 1Gi, deadline_minutes: 30}
+  loaders:
+  - name: target-one
+    namespace: target_one
+  mappers:
+  - name: hasher
+    namespace: hasher
+    settings:
+    - {name: salt, sensitive: true}
+    mappings:
+    - {name: hash-it, config: {}}
+jobs:
+- name: one
+  tasks: [tap-one target-one]
+schedules:
+"""
+PAIR = "tap-one target-one"
+NEEDS_KUSTOMIZE = pytest.mark.skipif(
+    kustomize.command() is None, reason="neither kubectl nor kustomize"
+)
+
+
+def daily(
+    name: Any = "a", task: str = PAIR, *, is_pair: bool = False, **env: Any
+) -> dict[str, Any]:
+    """A schedule as it stands in the file; what it runs stands there for `plan_of` only."""
+    return {"name": name, "interval": "@daily", "env": env, "task": task, "is_pair": is_pair}
+
+
+def plan_of(folder: Path, *entries: dict[str, Any]) -> Plan:
+    """Plan schedules in the small project."""
+    text = yaml.safe_dump(list(entries), sort_keys=False)
+    (folder / "meltano.yml").write_text(SMALL_PROJECT + text)
+    listed = [
+        Schedule(str(e["name"]), "0 0 * * *", e["env"], "one", (e["task"],), is_pair=e["is_pair"])
+        for e in entries
+    ]
+    return plan(listed, plugin_files.read(folder))
+
+
+@pytest.mark.parametrize(
+    ("entries", "shared"),
+    [
+        ([daily("a"), daily("b")], "tap-one-to-target-one"),
+        ([daily("a", "tap-one hash-it target-one"), daily("b")], "tap-one-to-target-one"),
+        (
+            [daily(name, MELTANO_RUN_STATE_ID_SUFFIX="x") for name in "ab"],
+            "tap-one-to-target-one:x",
+        ),
+        ([daily(name, MELTANO_RUN_STATE_ID_SUFFIX=name) for name in "ab"], None),
+        ([daily("a", MELTANO_RUN_STATE_ID_SUFFIX="x"), daily("b")], None),
+        ([daily("a"), daily("b", is_pair=True)], None),
+        ([daily("a", is_pair=True), daily("b", is_pair=True)], None),
+    ],
+)
+def test_only_schedules_of_one_state_id_share_a_state(
+    entries: list[dict[str, Any]], shared: str | None, tmp_path: Path
+) -> None:
+    """A pair's state is named for its plugins and the suffix; that of an `elt` schedule for it."""
+    found = [problem.text for problem in plan_of(tmp_path, *entries).problems]
+
+    assert found == [
+        f"Schedule {name} shares the state {shared} with another. Give each its own."
+        for name in "ab"
+        if shared
+    ]
+
+
+def test_a_mapping_runs_with_the_secrets_of_its_mapper(tmp_path: Path) -> None:
+    """Tasks name the mapping, never the mapper."""
+    [job] = plan_of(tmp_path, daily(task="tap-one hash-it target-one")).jobs
+
+    assert SecretKeys("hasher", ("HASHER_SALT",)) in job.secrets
+
+
+@pytest.mark.parametrize(
+    ("entry", "line", "text"),
+    [
+        (daily("-x"), "name: -x", "A pod would not read '-x' as the name of a schedule"),
+        (daily("$(HOME)"), "name: $(HOME)", "A pod would not read '$(HOME)'"),
+        (daily(2024), "name: 2024", "`meltano schedule run` does not find 2024"),
+        (daily(SIZE=5), "env:", "gives SIZE a value that is no text"),
+        (daily(SIZE=None), "env:", "gives SIZE a value that is no text"),
+        (daily(task="tap-one rehash target-one"), "name: a", "runs rehash, which no file defines"),
+    ],
+)
+def test_a_schedule_that_no_pod_could_run_is_found(
+    entry: dict[str, Any], line: str, text: str, tmp_path: Path
+) -> None:
+    [problem] = plan_of(tmp_path, entry).problems
+
+    lines = (tmp_path / "meltano.yml").read_text().splitlines()
+    assert lines[problem.line - 1].strip(" -") == line.strip(" -")
+    assert text in problem.text
+
+
+def test_without_meltano_there_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(OrchestrateError, match="Meltano is neither beside"):
+        schedules.of_project(tmp_path)
+
+
+def test_what_is_empty_in_a_file_is_nothing(tmp_path: Path) -> None:
+    text = "include_paths:\nschedules:\nplugins:\n  extractors:\n  utilities:\n  - name: 2024\n"
+    (tmp_path / "meltano.yml").write_text(f"{text}    settings:\n    config:\n")
+
+    files = plugin_files.read(tmp_path)
+
+    assert files.plugins["2024"].settings() == []
+    assert files.plugins["2024"].config == {}
+    assert files.schedules == {}
+
+
 # What is written
 
 
@@ -229,6 +357,21 @@ def test_renaming_removes_the_old_cronjob(planned: dict[str, PlannedJob], tmp_pa
     assert changed == ["base/cronjobs/oracle.yaml", "base/kustomization.yaml"]
     assert removed == ["base/cronjobs/oci.yaml"]
     assert manifests.write(tmp_path, rendered(renamed)) == ([], [])
+
+
+def test_whatever_lies_in_the_generated_folders_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / manifests.FOLDER / "base"
+    (folder / "folder.yaml").mkdir(parents=True)
+    (folder / "mine.yml").write_text("kind: ConfigMap")
+    (folder / "theirs.yaml").write_bytes(b"kind: \xff")
+    (folder / "kustomization.yaml").write_bytes(b"\xff")
+
+    found = {Path(problem.path).name for problem in manifests.drift(tmp_path, rendered([]))}
+    _, removed = manifests.write(tmp_path, rendered([]))
+
+    assert found == {"mine.yml", "theirs.yaml", "kustomization.yaml", "secrets.yaml"}
+    assert removed == ["base/mine.yml", "base/theirs.yaml"]
+    assert manifests.drift(tmp_path, rendered([])) == []
 
 
 def test_two_hundred_schedules_are_rendered_in_two_seconds(tmp_path: Path) -> None:
@@ -300,7 +443,7 @@ def test_what_annotations_ask_for_stands_in_the_pod(planned: dict[str, PlannedJo
 def test_schedules_of_every_shape_are_read() -> None:
     job = {"name": "j", "tasks": ["tap-a target-b", ["tap-c target-b", "dbt:run"]]}
     listing = {
-        "job": [{"name": "b", "cron_interval": None, "env": {"A": 1}, "job": job}],
+        "job": [{"name": "b", "cron_interval": None, "env": {"A": "1"}, "job": job}],
         "elt": [
             {"name": "a", "cron_interval": "0 0 * * *", "env": {}, "extractor": "x", "loader": "y"}
         ],
@@ -318,7 +461,7 @@ def test_schedules_of_every_shape_are_read() -> None:
 # Overlays and policies
 
 
-@pytest.mark.skipif(kustomize.command() is None, reason="neither kubectl nor kustomize")
+@NEEDS_KUSTOMIZE
 def test_overlays_are_in_order(planned: dict[str, PlannedJob]) -> None:
     for overlay in kustomize.overlays(ROOT):
         documents = kustomize.build(ROOT, overlay)
@@ -332,6 +475,110 @@ def test_overlays_are_in_order(planned: dict[str, PlannedJob]) -> None:
         assert set(planned) <= {d["metadata"]["name"] for d in documents}
         assert {"meltano-settings", "target-snowflake-settings"} <= maps
         assert all(":" in image and not image.endswith(":latest") for image in images)
+
+
+@NEEDS_KUSTOMIZE
+def test_a_broken_overlay_hides_nothing_else(tmp_path: Path) -> None:
+    """The base that was not rendered is what has to be put right first."""
+    (tmp_path / "meltano.yml").write_text(
+        SMALL_PROJECT + "- {name: a, interval: '@daily', job: one}"
+    )
+    overlays = tmp_path / manifests.FOLDER / "overlays"
+    (overlays / "production").mkdir(parents=True)
+    (overlays / "production/kustomization.yaml").write_text("resources: [../../base]")
+    (overlays / "notes.txt").write_text("A file, and no overlay.")
+
+    found = [str(problem) for problem in check.check(tmp_path)]
+
+    assert [p for p in found if "base/cronjobs/a.yaml:1: This file is missing" in p], found
+    assert [p for p in found if "overlays/production: Overlay production is not in order" in p]
+    assert not [p for p in found if "notes" in p]
+
+
+def test_a_project_without_overlays_has_none(tmp_path: Path) -> None:
+    assert kustomize.overlays(tmp_path) == []
+
+    (tmp_path / manifests.FOLDER / "overlays/production").mkdir(parents=True)
+
+    assert kustomize.overlays(tmp_path) == []
+    with pytest.raises(OrchestrateError, match="There is no overlay production"):
+        kustomize.build(tmp_path, "production")
+
+
+@NEEDS_KUSTOMIZE
+def test_an_overlay_that_could_not_be_applied_is_found(tmp_path: Path) -> None:
+    overlay = tmp_path / manifests.FOLDER / "overlays/production"
+    overlay.mkdir(parents=True)
+    settings = "configMapGenerator: [{name: meltano-setings, literals: [A=b]}]"
+    (overlay / "kustomization.yaml").write_text(settings)
+
+    found = [problem.text for problem in check.of_overlay(tmp_path, "production", set())]
+
+    assert len(found) == 2
+    assert found[0].startswith("No pod reads the ConfigMap meltano-setings")
+    assert found[1].startswith("All objects must be in one namespace")
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "expected"),
+    [
+        ("monitoring.coreos.com/v1", "PodMonitor", 0),
+        ("batch/v1", "CronJobb", len(check.versions())),
+        ("v1", "Secrets", len(check.versions())),
+    ],
+)
+def test_kinds_of_operators_have_no_schemas(api_version: str, kind: str, expected: int) -> None:
+    document = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}}
+
+    assert len(check.wrong(document, "overlay", set())) == expected
+
+
+Documents = list[dict[str, Any]]
+
+
+def named(documents: Documents, kind: str, name: str) -> dict[str, Any]:
+    return next(d for d in documents if (d["kind"], d["metadata"]["name"]) == (kind, name))
+
+
+def rename_map(documents: Documents, name: str) -> None:
+    """As a misspelling in the overlay would: pods go on naming the right one."""
+    named(documents, "ConfigMap", f"{name}-settings")["metadata"]["name"] = f"{name}-setings"
+
+
+def set_image(documents: Documents, image: str) -> None:
+    first(named(documents, "CronJob", "oci"))["image"] = image
+
+
+MISFITS = {
+    "No pod reads the ConfigMap tap-oci-setings": lambda d: rename_map(d, "tap-oci"),
+    "No pod reads the ConfigMap meltano-setings": lambda d: rename_map(d, "meltano"),
+    "oci: Container meltano: MELTANO_STATE_BACKEND_URI": lambda d: rename_map(d, "meltano"),
+    "zuora-revenue: Container meltano: MELTANO_STATE_BACKEND_URI": lambda d: named(
+        d, "ConfigMap", "meltano-settings"
+    )["data"].clear(),
+    "image tributary needs": lambda d: set_image(d, "tributary"),
+    "image tributary:latest needs": lambda d: set_image(d, "tributary:latest"),
+    "image a.example:5000/tributary needs": lambda d: set_image(d, "a.example:5000/tributary"),
+}
+
+
+@NEEDS_KUSTOMIZE
+@pytest.mark.parametrize("text", MISFITS)
+def test_what_does_not_fit_together_in_an_overlay_is_found(text: str) -> None:
+    documents = kustomize.build(ROOT, "production")
+    assert list(policies.between(documents)) == []
+
+    MISFITS[text](documents)
+
+    found = list(policies.between(documents))
+    assert [sentence for sentence in found if text in sentence], found
+
+
+def test_an_image_by_digest_is_pinned(planned: dict[str, PlannedJob]) -> None:
+    document = cronjob(planned["zengrc"])
+    first(document)["image"] = f"a.example:5000/tributary@sha256:{64 * '0'}"
+
+    assert not [text for text in policies.between([document]) if "image" in text]
 
 
 BREAKS = {
