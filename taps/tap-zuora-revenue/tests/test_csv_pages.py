@@ -79,7 +79,7 @@ def test_a_page_cut_within_a_field_is_refused(values: list[tuple[str, ...]], at:
         (b'"A",""\n', "does not begin with a line of column names"),
         (b'"1","2"\n', "does not begin with a line of column names"),
         (b'"A"\n"\xff"\n', "no UTF-8 CSV"),
-        (gzip.compress(b'"A"\n')[:-3], "a gzip file that was cut"),
+        (gzip.compress(b'"A"\n', mtime=0)[:-3], "a gzip file that was cut"),
     ],
 )
 def test_what_is_no_page(body: bytes, said: str) -> None:
