@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -98,23 +99,23 @@ class Bench:
     references: dict[str, Reference] = field(default_factory=dict)
     _cases: int = field(default=0, init=False)
 
-    def reference(self, target: Target) -> Reference:
-        """Run a target undisturbed, twice, and note what it gives."""
-        if target.label not in self.references:
-            first, outcome = self._undisturbed(target)
-            second, _ = self._undisturbed(target)
+    def reference(self, target: Target, *, by_meltano: bool = False) -> Reference:
+        """Run a target undisturbed, twice, and note what it gives; Meltano selects streams."""
+        label = f"{target.label}, by Meltano" if by_meltano else target.label
+        if label not in self.references:
+            run = self._undisturbed_meltano if by_meltano else self._undisturbed
+            first, outcome = run(target)
+            second, _ = run(target)
             volatile = content.volatile(first, second)
             stable = {name: table.without(volatile[name]) for name, table in first.items()}
-            self.references[target.label] = Reference(
-                stable, volatile, outcome.messages, outcome.seconds
-            )
-        return self.references[target.label]
+            self.references[label] = Reference(stable, volatile, outcome.messages, outcome.seconds)
+        return self.references[label]
 
     def kill(self, target: Target, boundary: str, chance: random.Random) -> Result:
         """Kill a target once, run it again, and compare."""
-        reference = self.reference(target)
         if boundary in {MELTANO, STATE_STORED}:
-            return self._kill_meltano(target, reference, boundary, chance)
+            return self._kill_meltano(target, boundary, chance)
+        reference = self.reference(target)
         kill = kills.kill_at(boundary, chance, reference.messages, reference.seconds)
         with _Case(self, target, chance.choice(self.commit_seconds)) as case:
             case.load_prior()
@@ -144,16 +145,24 @@ class Bench:
                 raise RuntimeError(f"{target.label} does not run undisturbed:\n{outcome.log}")
             return content.content(case.session, case.schema), outcome
 
-    def _kill_meltano(
-        self, target: Target, reference: Reference, boundary: str, chance: random.Random
-    ) -> Result:
+    def _undisturbed_meltano(self, target: Target) -> tuple[Content, Outcome]:
+        with _Case(self, target) as case:
+            case.load_prior()
+            begun = time.monotonic()
+            if failure := case.run_meltano_again():
+                raise RuntimeError(f"{target.label} does not run undisturbed:\n{failure}")
+            outcome = Outcome(0, 0, time.monotonic() - begun, 0, "")
+            return content.content(case.session, case.schema), outcome
+
+    def _kill_meltano(self, target: Target, boundary: str, chance: random.Random) -> Result:
+        reference = self.reference(target, by_meltano=True)
         with _Case(self, target) as case:
             case.load_prior()
             fault = {"TARGET_SNOWFLAKE_FAULT": f"state-stored:{chance.randint(1, 2)}"}
             at_point = boundary == STATE_STORED
             process = case.start_meltano(fault if at_point else {})
             try:
-                process.wait(None if at_point else 2 + chance.uniform(0, reference.seconds + 3))
+                process.wait(None if at_point else chance.uniform(0, reference.seconds))
             except subprocess.TimeoutExpired:
                 process.kill()
             struck = process.wait() == -signal.SIGKILL
