@@ -58,15 +58,21 @@ def post(alert: Alert) -> None:
     if url is None:
         raise OrchestrateError(f"No alert was sent: set {ALERT_URL} to a webhook's URL.")
     try:
-        # What it says beyond its status is not waited for.
-        answer = requests.post(url, json=alert.message(), timeout=TIMEOUT_SECONDS, stream=True)
+        # What it says beyond its status is not waited for; a redirect would make a GET of it.
+        answer = requests.post(
+            url,
+            json=alert.message(),
+            timeout=TIMEOUT_SECONDS,
+            stream=True,
+            allow_redirects=False,
+        )
         answer.close()
     except requests.RequestException as error:
         raise OrchestrateError(
             f"No alert was sent: the webhook of {ALERT_URL} cannot be reached"
             f" ({type(error).__name__})."
         ) from None
-    if not answer.ok:
+    if not answer.ok or answer.is_redirect:
         raise OrchestrateError(
             f"No alert was sent: the webhook of {ALERT_URL} answered {answer.status_code}."
         )

@@ -41,7 +41,8 @@ Within = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Post only what became wrong in the last so many minutes and no pod has posted.",
+        help="Post only what became wrong in the last whole interval of so many minutes, as clocks"
+        " show it, and no pod has posted.",
     ),
 ]
 All = Annotated[bool, typer.Option("--all", help="Every schedule.")]
@@ -114,7 +115,8 @@ def apply(  # noqa: PLR0913, PLR0917 - typer makes options of arguments
     _show(found)
     if not found.changes:
         return
-    question = f"Apply {len(found.changes)} changes to namespace {cluster.namespace}?"
+    place = f"namespace {cluster.namespace} of {cluster.server}"
+    question = f"Apply {len(found.changes)} changes to {place}?"
     if not yes and not typer.confirm(question):
         raise OrchestrateError("Nothing was changed.")
     deploy.apply(cluster, found, force=force)
@@ -133,16 +135,17 @@ def status(
 
     cluster, now = _cluster(namespace, context), status.now()
     statuses = status.read(cluster, now)
-    wanted = statuses
-    if within is not None:  # asking the ledger of the rest would wake the warehouse up, which costs
-        since = now - timedelta(minutes=within)
-        wanted = [found for found in statuses if status.is_news(found, since)]
-    rows, unknown = status.loaded(wanted)
-    console.print(status.table(statuses, rows))
+    if within is None:
+        wrong = status.current(statuses)
+        rows, unknown = status.loaded((entry.run, entry) for entry in statuses)
+    else:  # asking the ledger of the rest would wake the warehouse up, which costs
+        wrong = status.news(statuses, now, timedelta(minutes=within))
+        rows, unknown = status.loaded((trouble.run, entry) for entry, trouble in wrong)
+    console.print(status.table(statuses, rows if within is None else None))
     if unknown:
         print_line(unknown)
     if alert:
-        _post(filter(None, (status.alert(entry, rows, cluster.namespace) for entry in wanted)))
+        _post(status.alert(entry, trouble, rows, cluster.namespace) for entry, trouble in wrong)
 
 
 @cli.command()

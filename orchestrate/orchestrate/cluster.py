@@ -13,6 +13,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
+from urllib3.util import Retry
 
 from orchestrate.cronjob import MANAGED_BY
 from orchestrate.errors import OrchestrateError
@@ -40,15 +41,24 @@ PRUNED = (
     ("monitoring.coreos.com/v1", "PrometheusRule"),
 )
 NOT_FOUND, GONE = 404, 410
-WATCH_SECONDS = 60
+WATCH_SECONDS = 30  # shorter than the time-out, since a watch may have nothing to say
 # To connect, and between two pieces of an answer; a run may log nothing for long.
-TIMEOUTS_SECONDS = (10.0, WATCH_SECONDS + 30.0)
+TIMEOUTS_SECONDS = (10.0, 60.0)
 LOG_TIMEOUTS_SECONDS = (10.0, 3600.0)
+# What the client makes of a folder, of no YAML, of other YAML, and of bytes that are no text.
+UNREADABLE = (OSError, yaml.YAMLError, TypeError, AttributeError, ValueError)
+# A second try, since what lies between may have dropped the connection while a run was followed.
+RETRIES = Retry(total=3, read=1)
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class _ApiClient(client.ApiClient):
     """A client that does not wait for ever for a server that does not answer."""
+
+    def __init__(self) -> None:
+        configuration = client.Configuration.get_default_copy()
+        configuration.retries = RETRIES
+        super().__init__(configuration)
 
     def call_api(self, *request: Any, **options: Any) -> Any:  # noqa: ANN401 - the client's
         options["_request_timeout"] = options.get("_request_timeout") or TIMEOUTS_SECONDS
@@ -60,10 +70,12 @@ class Cluster:
 
     Attributes:
         namespace: Where everything of ours is.
+        server: URL of its API.
     """
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self.namespace = namespace
+        self.server = str(api.configuration.host)
         self._api = api
         self._dynamic: DynamicClient | None = None
 
@@ -143,7 +155,7 @@ class Cluster:
             )
 
     def wait_for_change(self, document: Document) -> None:
-        """Wait until an object is not what it was, or for a minute."""
+        """Wait until an object is not what it was, or for half a minute."""
         watcher = watch.Watch()  # type: ignore[no-untyped-call]  # the client leaves it out
         with refusals(f"watching {title(document)}"):
             try:
@@ -200,10 +212,13 @@ def connect(namespace: str | None, context: str | None = None) -> Cluster:
     Raises:
         OrchestrateError: There is neither, or the kubeconfig has no such context.
     """
-    path = os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
+    given = os.environ.get("KUBECONFIG")  # kubectl takes an empty one for none, too
+    path = given or str(Path("~/.kube/config").expanduser())
     exists = any(Path(part).exists() for part in path.split(os.pathsep) if part)
+    if given and not exists:
+        raise OrchestrateError(f"There is no file {path}, which KUBECONFIG names. Correct it.")
     try:
-        if context or exists or "KUBECONFIG" in os.environ:
+        if context or exists:
             config.load_kube_config(config_file=path, context=context)  # type: ignore[no-untyped-call]  # the client leaves it out
             own = _namespace_of(path, context)
         else:
@@ -214,7 +229,7 @@ def connect(namespace: str | None, context: str | None = None) -> Cluster:
         raise OrchestrateError(
             f"There is no cluster to talk to: {said}. Set KUBECONFIG, or run this in a pod."
         ) from None
-    except (OSError, yaml.YAMLError, TypeError, AttributeError):  # what the client makes of no YAML
+    except UNREADABLE:
         raise OrchestrateError(
             f"The kubeconfig {path} cannot be read as one. Correct it, or set KUBECONFIG."
         ) from None

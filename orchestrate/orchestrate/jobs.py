@@ -8,7 +8,7 @@ from orchestrate.cluster import CRONJOB, JOB, OURS, POD, title
 from orchestrate.cronjob import SCHEDULE_LABEL
 from orchestrate.errors import OrchestrateError
 from orchestrate.plan import job_name
-from orchestrate.status import end, started
+from orchestrate.status import end, last_time, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def _job(cronjob: Document, now: datetime) -> Document:
         "apiVersion": JOB[0],
         "kind": JOB[1],
         "metadata": {
-            "name": f"{owner['name']}-{now.timestamp():.0f}",  # 11 characters, as may be added
+            "name": f"{owner['name']}-{now.timestamp():.0f}",  # 11 more: 63 at the most
             "labels": template["metadata"]["labels"],
             "annotations": {"cronjob.kubernetes.io/instantiate": "manual"},
             "ownerReferences": [
@@ -68,12 +68,12 @@ def last(cluster: Cluster, schedule: str) -> str:
     Raises:
         OrchestrateError: There is no such schedule, or no run of it is left.
     """
-    jobs = _jobs(cluster, _cronjob(cluster, schedule))
+    cronjob = _cronjob(cluster, schedule)
+    jobs = _jobs(cluster, cronjob)
     if not jobs:
-        raise OrchestrateError(
-            f"{schedule} has no run that is still there. Start one with `orchestrate run"
-            f" {schedule}`."
-        )
+        ran = last_time(cronjob)
+        what = f"ran at {ran:%Y-%m-%d %H:%M}, but that Job is gone" if ran else "never ran"
+        raise OrchestrateError(f"{schedule} {what}. Start it with `orchestrate run {schedule}`.")
     return str(max(jobs, key=started)["metadata"]["name"])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
@@ -21,6 +21,8 @@ ADVICE = {
     409: "Someone else has set it: agree with them, or take it over with --force-conflicts.",
     422: "Correct the manifest.",
 }
+# For refusals whose status is also that of others.
+ADVICE_BY_REASON = {"AlreadyExists": "Wait a second, then try again."}
 
 
 @contextmanager
@@ -33,9 +35,12 @@ def refusals(purpose: str) -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        advice = ADVICE.get(error.status or 0, "Try again.")
+        status = _status(error)
+        advice = ADVICE_BY_REASON.get(str(status.get("reason")))
+        advice = advice or ADVICE.get(error.status or 0, "Try again.")
+        said = str(status.get("message", error.reason)).rstrip(".")
         raise OrchestrateError(
-            f"The cluster refused {purpose} ({error.status}): {_said(error)}. {advice}"
+            f"The cluster refused {purpose} ({error.status}): {said}. {advice}"
         ) from error
     except HTTPError as error:
         raise OrchestrateError(
@@ -44,10 +49,10 @@ def refusals(purpose: str) -> Iterator[None]:
         ) from error
 
 
-def _said(error: ApiException) -> str:
-    """The message of the Status that the cluster answers with; nothing of headers or objects."""
+def _status(error: ApiException) -> dict[str, Any]:
+    """The Status that the cluster answers with, or nothing if it is none."""
     try:
-        message = json.loads(error.body or "")["message"]
-    except (ValueError, KeyError, TypeError):
-        message = error.reason
-    return str(message).rstrip(".")
+        status = json.loads(error.body or "")
+    except ValueError:
+        return {}
+    return status if isinstance(status, dict) else {}

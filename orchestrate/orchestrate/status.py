@@ -30,6 +30,27 @@ HEADINGS = ("schedule", "last run", "result", "duration", "rows", "next run", "l
 
 
 @dataclass(frozen=True)
+class Trouble:
+    """Something wrong with a schedule.
+
+    Attributes:
+        how: The end of a sentence that begins with the schedule.
+        since: When it became wrong.
+        run: Name of the Job that is wrong, or that was the last before a run that is late.
+        started: When that Job was started.
+        result: What that Job has come to.
+        is_told: Whether the pods of that Job have posted it themselves.
+    """
+
+    how: str
+    since: datetime
+    run: str | None
+    started: datetime | None
+    result: str
+    is_told: bool = False
+
+
+@dataclass(frozen=True)
 class ScheduleStatus:
     """The state of one schedule; moments are UTC.
 
@@ -42,8 +63,7 @@ class ScheduleStatus:
         next_run: None if none is to come.
         no_run: Why none is to come.
         late: How long ago a run should have started that did not; zero if none.
-        wrong_since: When it became late, its run failed, or its pod should have been there.
-        is_told: Whether the pod of a failed run has posted that itself.
+        troubles: What is wrong with it, and with those of its Jobs that are still there.
     """
 
     name: str
@@ -55,8 +75,7 @@ class ScheduleStatus:
     next_run: datetime | None
     no_run: str
     late: timedelta
-    wrong_since: datetime | None
-    is_told: bool
+    troubles: tuple[Trouble, ...]
 
 
 def read(cluster: Cluster, now: datetime) -> list[ScheduleStatus]:
@@ -72,23 +91,42 @@ def read(cluster: Cluster, now: datetime) -> list[ScheduleStatus]:
 
 def _status(cronjob: Document, jobs: list[Document], now: datetime) -> ScheduleStatus:
     last = max(jobs, key=started, default=None)
+    run = last["metadata"]["name"] if last else None
+    began = started(last) if last else last_time(cronjob)
+    result = _result(last, now) if last else _result_without_job(cronjob)
     times, no_run = _times(cronjob)
     due = _missed(cronjob, times, now) if times else None
-    condition = end(last) if last else None
+    late = now - due if due else timedelta()
+    how = f"is {_length(late)} late"
+    lateness = Trouble(how, due + PATIENCE, run, began, result) if due else None
     schemas = cronjob["metadata"].get("annotations", {}).get(SCHEMAS_ANNOTATION, "")
     return ScheduleStatus(
         name=cronjob["metadata"]["name"],
-        run=last["metadata"]["name"] if last else None,
-        started=started(last) if last else _moment_in(cronjob, "lastScheduleTime"),
-        result=_result(last, now) if last else _result_without_job(cronjob),
+        run=run,
+        started=began,
+        result=result,
         duration=_duration(last, now) if last else None,
         schemas=tuple(filter(None, schemas.split(","))),
         next_run=times.next(now) if times else None,
         no_run=no_run,
-        late=now - due if due else timedelta(),
-        wrong_since=due + PATIENCE if due else _wrong_since(last, condition, now),
-        is_told=condition is not None and condition.get("reason") == TELLS_ITSELF,
+        late=late,
+        troubles=tuple(filter(None, (lateness, *(_trouble(job, now) for job in jobs)))),
     )
+
+
+def _trouble(job: Document, now: datetime) -> Trouble | None:
+    """What is wrong with a run, if anything."""
+    condition = end(job)
+    if condition is None:
+        since = started(job) + PATIENCE if _waits_for_pod(job, now) else None
+    else:
+        is_failed = condition["type"] == "Failed"
+        since = datetime.fromisoformat(condition["lastTransitionTime"]) if is_failed else None
+    if since is None:
+        return None
+    result, name = _result(job, now), job["metadata"]["name"]
+    is_told = condition is not None and condition.get("reason") == TELLS_ITSELF
+    return Trouble(result, since, name, started(job), result, is_told)
 
 
 def _times(cronjob: Document) -> tuple[cron.Cron | None, str]:
@@ -107,7 +145,7 @@ def _times(cronjob: Document) -> tuple[cron.Cron | None, str]:
 def _missed(cronjob: Document, times: cron.Cron, now: datetime) -> datetime | None:
     """When a run was due that did not start, if the schedule was as it is now by then."""
     due = times.previous(now - PATIENCE)
-    last = _moment_in(cronjob, "lastScheduleTime")
+    last = last_time(cronjob)
     if due <= _changed(cronjob) or (last and last >= due):
         return None
     return due
@@ -125,6 +163,11 @@ def _changed(cronjob: Document) -> datetime:
     return max(map(datetime.fromisoformat, moments))
 
 
+def last_time(cronjob: Document) -> datetime | None:
+    """The last time that a run was started for, if any; remembered when its Job is gone."""
+    return _moment_in(cronjob, "lastScheduleTime")
+
+
 def _moment_in(document: Document, name: str) -> datetime | None:
     text = document.get("status", {}).get(name)
     return datetime.fromisoformat(text) if text else None
@@ -132,18 +175,10 @@ def _moment_in(document: Document, name: str) -> datetime | None:
 
 def _waits_for_pod(job: Document, now: datetime) -> bool:
     """Whether no pod of a run is at work though one should be: no image, Secret or node for it."""
-    return not job.get("status", {}).get("ready") and now - started(job) > PATIENCE
-
-
-def _wrong_since(
-    job: Document | None, condition: Document | None, now: datetime
-) -> datetime | None:
-    if job is None:
-        return None
-    if condition is None:
-        return started(job) + PATIENCE if _waits_for_pod(job, now) else None
-    failed = condition["type"] == "Failed"
-    return datetime.fromisoformat(condition["lastTransitionTime"]) if failed else None
+    status = job.get("status", {})
+    # A pod that has just ended is not ready either; that is counted in steps.
+    is_there = any(status.get(n) for n in ("ready", "succeeded", "uncountedTerminatedPods"))
+    return not is_there and now - started(job) > PATIENCE
 
 
 def started(job: Document) -> datetime:
@@ -170,7 +205,7 @@ def _result(job: Document, now: datetime) -> str:
 
 def _result_without_job(cronjob: Document) -> str:
     """By what the CronJob remembers: its Jobs are removed some days after their end."""
-    last = _moment_in(cronjob, "lastScheduleTime")
+    last = last_time(cronjob)
     success = _moment_in(cronjob, "lastSuccessfulTime")
     if last is None:
         return "never ran"
@@ -183,17 +218,19 @@ def _duration(job: Document, now: datetime) -> timedelta:
     return ended - started(job)
 
 
-def loaded(statuses: Iterable[ScheduleStatus]) -> tuple[dict[str, Loaded] | None, str]:
-    """What the last run of each schedule committed, by run; or None, and why it is not known."""
+def loaded(
+    runs: Iterable[tuple[str | None, ScheduleStatus]],
+) -> tuple[dict[str, Loaded] | None, str]:
+    """What these runs of schedules committed, by run; or None, and why it is not known."""
     if not ledger.is_configured():
         return None, "The ledger was not asked for rows: the loader's variables are not set."
-    runs: dict[str, list[str]] = defaultdict(list)
-    for status in statuses:
+    by_schema: dict[str, set[str]] = defaultdict(set)
+    for run, status in runs:
         for schema in status.schemas:
-            if status.run:
-                runs[schema].append(status.run)
+            if run:
+                by_schema[schema].add(run)
     try:
-        return (ledger.of_runs(runs) if runs else {}), ""
+        return (ledger.of_runs(by_schema) if by_schema else {}), ""
     except OrchestrateError as error:
         return None, str(error)
 
@@ -215,25 +252,45 @@ def table(statuses: list[ScheduleStatus], rows: dict[str, Loaded] | None) -> Tab
     return result
 
 
-def is_news(status: ScheduleStatus, since: datetime) -> bool:
-    """Whether something became wrong since then that no pod has told of itself."""
-    became = status.wrong_since
-    return became is not None and became > since and (bool(status.late) or not status.is_told)
+def current(statuses: Iterable[ScheduleStatus]) -> list[tuple[ScheduleStatus, Trouble]]:
+    """What is wrong now; of earlier runs nothing."""
+    return [
+        (status, trouble)
+        for status in statuses
+        for trouble in status.troubles
+        if trouble.run == status.run
+    ]
 
 
-def alert(status: ScheduleStatus, rows: dict[str, Loaded] | None, namespace: str) -> Alert | None:
-    """What to tell about a schedule, if anything."""
-    if status.wrong_since is None:
-        return None
+def news(
+    statuses: Iterable[ScheduleStatus], now: datetime, interval: timedelta
+) -> list[tuple[ScheduleStatus, Trouble]]:
+    """What became wrong in the last whole interval, as clocks show it, and no pod has told.
+
+    Intervals are those of the clock, since who asks at each of them asks now sooner, now later.
+    """
+    until = now - (now - datetime.fromtimestamp(0, UTC)) % interval
+    return [
+        (status, trouble)
+        for status in statuses
+        for trouble in status.troubles
+        if until - interval < trouble.since <= until and not trouble.is_told
+    ]
+
+
+def alert(
+    status: ScheduleStatus, trouble: Trouble, rows: dict[str, Loaded] | None, namespace: str
+) -> Alert:
+    """What to tell about something that is wrong with a schedule."""
+    run = f"{_moment(trouble.started)} {trouble.result}".strip()
     facts = {
         "namespace": namespace,
-        "last run": f"{_moment(status.started)} {status.result}".strip(),
+        "last run" if trouble.run == status.run else "run": run,
         "next run": _moment(status.next_run) or status.no_run,
     }
-    if rows is not None and status.run:
-        facts["ledger"] = str(rows.get(status.run, "nothing was committed"))
-    how = f"is {_length(status.late)} late" if status.late else status.result
-    return Alert(f"Schedule {status.name} {how}", facts)
+    if rows is not None and trouble.run:
+        facts["ledger"] = str(rows.get(trouble.run, "nothing was committed"))
+    return Alert(f"Schedule {status.name} {trouble.how}", facts)
 
 
 def now() -> datetime:

@@ -48,7 +48,7 @@ POLL_SECONDS = 0.01
 class RefusalError(Exception):
     """An answer that is a Status."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, reason: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.status = {
@@ -57,7 +57,7 @@ class RefusalError(Exception):
             "metadata": {},
             "status": "Failure",
             "message": message,
-            "reason": REASONS[code],
+            "reason": reason or REASONS[code],
             "code": code,
         }
 
@@ -215,7 +215,7 @@ class ApiServer:
         namespace, plural = request.path_params["namespace"], request.path_params["plural"]
         name = document["metadata"]["name"]
         if (namespace, plural, name) in self.objects:
-            raise RefusalError(409, f'{plural} "{name}" already exists')
+            raise RefusalError(409, f'{plural} "{name}" already exists', "AlreadyExists")
         stored = self.put(document, namespace)
         self.on_create(stored)
         return stored

@@ -17,7 +17,7 @@ from orchestrate.cronjob import SCHEDULE_LABEL, cronjob
 from orchestrate.errors import OrchestrateError
 from orchestrate.testing import ApiServer, kubeconfig
 
-from orchestrate import kustomize, plugin_files, policies
+from orchestrate import deploy, kustomize, plugin_files, policies
 from sandbox.vendors.server import serve
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Command = "Callable[..., str]"
 NOW = datetime.now(UTC).replace(microsecond=0)
+HALF_HOUR = NOW - (NOW - datetime.fromtimestamp(0, UTC)) % timedelta(minutes=30)  # the last one
 needs_kubectl = pytest.mark.skipif(
     kustomize.command() is None, reason="neither kubectl nor kustomize is installed"
 )
@@ -152,12 +153,29 @@ def test_apply_removes_what_is_gone_and_carries_our_label_and_nothing_else(
 def test_apply_asks_first(
     api: ApiServer, orchestrate: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("typer.confirm", lambda _: False)
+    questions: list[str] = []
+    monkeypatch.setattr("typer.confirm", questions.append)  # which is no yes
 
     shown = orchestrate("apply", "staging", code=1)
 
     assert "Nothing was changed." in shown
+    assert "changes to namespace tributary-staging of http://127.0.0.1:" in questions[0]
     assert api.objects == {}
+
+
+def test_what_is_gone_already_does_not_keep_apply_from_deleting_the_rest(
+    api: ApiServer, planned: dict[str, PlannedJob]
+) -> None:
+    for name in ("oci", "zengrc"):
+        stored(api, planned[name])
+    cluster = connect(None)
+    found = deploy.changes(cluster, [])
+    assert [change.verb for change in found.changes] == ["delete", "delete"]
+    cluster.delete(found.changes[0].document)
+
+    deploy.apply(cluster, found)
+
+    assert api.find("cronjobs") == {}
 
 
 @needs_kubectl
@@ -230,22 +248,54 @@ def test_a_cluster_that_takes_the_call_and_says_nothing_is_a_sentence(
 
         assert "could not be reached" in orchestrate("status", code=1)
 
+        silent.settimeout(0)
+        for _ in range(2):  # tries, each of which takes as long as the time-out
+            silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
 
-@pytest.mark.parametrize("content", [None, "plain text", "clusters: [", "- a list", ""])
+
+@pytest.mark.parametrize(
+    "content", [b"plain text", b"clusters: [", b"- a list", b"", b"\xff\xfe\x00"]
+)
 def test_a_kubeconfig_that_is_none_is_a_sentence(
-    content: str | None,
+    content: bytes,
     orchestrate: Callable[..., str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = tmp_path / "broken"
-    if content is not None:
-        path.write_text(content)
+    path.write_bytes(content)
     monkeypatch.setenv("KUBECONFIG", str(path))
 
     shown = orchestrate("status", code=1)
 
     assert "There is no cluster to talk to" in shown or f"{path} cannot be read" in shown
+
+
+def test_a_folder_and_a_missing_file_are_named(
+    orchestrate: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path))
+    assert f"The kubeconfig {tmp_path} cannot be read" in orchestrate("status", code=1)
+
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
+    assert f"There is no file {tmp_path / 'missing'}" in orchestrate("status", code=1)
+
+
+@pytest.mark.usefixtures("api")
+def test_an_empty_kubeconfig_variable_is_none(
+    orchestrate: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As kubectl has it: the file in the home folder, or in a pod what that was given."""
+    monkeypatch.setenv("KUBECONFIG", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert "Service host/port is not set. Set KUBECONFIG" in orchestrate("status", code=1)
+
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / "kubeconfig").rename(tmp_path / ".kube/config")
+    assert "next run" in orchestrate("status")
 
 
 @pytest.mark.usefixtures("api")
@@ -341,10 +391,11 @@ def test_late_and_failed_schedules_are_told_to_the_webhook(
     planned: dict[str, PlannedJob],
     alerts: Webhook,
 ) -> None:
-    stored(api, planned["oci"], schedule="*/30 * * * *")
+    due = HALF_HOUR - timedelta(minutes=20)
+    stored(api, planned["oci"], schedule=f"{due.minute} * * * *")
     stored(api, planned["clari"], schedule="0 0 1 1 *", suspend=True)
-    failed = ended("Failed", NOW, "BackoffLimitExceeded")  # its pods have told that
-    api.put(job_of(planned["clari"], "clari-1", NOW, conditions=failed))
+    failed = ended("Failed", HALF_HOUR, "BackoffLimitExceeded")  # its pods have told that
+    api.put(job_of(planned["clari"], "clari-1", HALF_HOUR, conditions=failed))
 
     orchestrate("status", "--alert", "--within", "30")
     new = [told["text"] for told in alerts.posted]
@@ -374,11 +425,12 @@ def test_what_no_pod_can_tell_is_told_once(
     for name in ("oci", "clari", "zengrc", "xactly"):
         stored(api, planned[name], schedule="0 0 1 1 *", suspend=True)
     for name, reason in reasons.items():
-        recent = ended("Failed", NOW - timedelta(minutes=9), reason)
+        recent = ended("Failed", HALF_HOUR - timedelta(minutes=9), reason)
         api.put(job_of(planned[name], f"{name}-1", NOW - timedelta(hours=5), conditions=recent))
-    old = ended("Failed", NOW - timedelta(minutes=39), "PodFailurePolicy")
+    old = ended("Failed", HALF_HOUR - timedelta(minutes=39), "PodFailurePolicy")
     api.put(job_of(planned["xactly"], "xactly-1", NOW - timedelta(hours=5), conditions=old))
-    api.put(job_of(planned["zengrc"], "zengrc-1", NOW - timedelta(minutes=20), active=1, ready=0))
+    begun = HALF_HOUR - timedelta(minutes=20)
+    api.put(job_of(planned["zengrc"], "zengrc-1", begun, active=1, ready=0))
 
     orchestrate("status", "--alert", "--within", "30")
 
@@ -434,6 +486,9 @@ def test_a_run_whose_job_is_gone_is_remembered(
     assert "succeeded" in lines["oci"]
     assert f"{NOW - timedelta(days=3, hours=1):%Y-%m-%d %H:%M}" in lines["oci"]
     assert "no success, and its Job is gone" in lines["clari"]
+    shown = orchestrate("logs", "clari", code=1)
+    assert f"clari ran at {NOW - timedelta(days=3, hours=1):%Y-%m-%d %H:%M}, but" in shown
+    assert "that Job is gone" in shown
 
 
 def test_a_schedule_that_cannot_be_read_hides_no_other(
@@ -563,6 +618,24 @@ def test_run_refuses_a_second_run_at_the_same_time(
     assert "has no schedule nothing; it has zengrc" in orchestrate("logs", "nothing", code=1)
 
 
+def test_runs_within_a_minute_have_names_of_their_own(
+    api: ApiServer,
+    orchestrate: Callable[..., str],
+    planned: dict[str, PlannedJob],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored(api, planned["zengrc"])
+    api.on_create = controller(api, planned["zengrc"], "Complete", 1)
+    for second in range(2):
+        moment = NOW.replace(second=second)
+        monkeypatch.setattr("orchestrate.status.now", lambda moment=moment: moment)
+        orchestrate("run", "zengrc")
+
+    assert len(api.find("jobs")) == 2
+    shown = orchestrate("run", "zengrc", code=1)
+    assert "already exists. Wait a second, then try again." in shown
+
+
 def test_the_command_itself_reads_the_kubeconfig(
     api: ApiServer, planned: dict[str, PlannedJob], tmp_path: Path
 ) -> None:
@@ -581,8 +654,6 @@ def test_the_command_itself_reads_the_kubeconfig(
 
 
 def test_an_overlay_must_label_everything_and_keep_to_one_namespace() -> None:
-    from orchestrate import deploy  # noqa: PLC0415 - beside its fixture's name
-
     document = {"kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b"}}
     with pytest.raises(OrchestrateError, match="ConfigMap a lacks the label"):
         deploy.namespace_of([document])
