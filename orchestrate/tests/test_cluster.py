@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from sandbox.testing import Warehouse
 
 Command = "Callable[..., str]"
-NOW = datetime.now(UTC).replace(microsecond=0)
-HALF_HOUR = NOW - (NOW - datetime.fromtimestamp(0, UTC)) % timedelta(minutes=30)  # the last one
+NOW = datetime(2026, 6, 1, 10, 2, 7, tzinfo=UTC)
+HALF_HOUR = NOW.replace(minute=0, second=0)  # the last one
 needs_kubectl = pytest.mark.skipif(
     kustomize.command() is None, reason="neither kubectl nor kustomize is installed"
 )
@@ -45,6 +45,12 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
         path.write_text(kubeconfig(url))
         monkeypatch.setenv("KUBECONFIG", str(path))
         yield server
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is late, or news, hangs on the minute; here it is always the same one."""
+    monkeypatch.setattr("orchestrate.status.now", lambda: NOW)
 
 
 @pytest.fixture
@@ -82,6 +88,10 @@ def ledger(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     return warehouse
 
 
+def at(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
 def stored(api: ApiServer, job: PlannedJob, **spec: Any) -> dict[str, Any]:
     """A CronJob on the cluster, made long ago."""
     document = cronjob(job)
@@ -91,7 +101,7 @@ def stored(api: ApiServer, job: PlannedJob, **spec: Any) -> dict[str, Any]:
 
 
 def job_of(job: PlannedJob, name: str, started: datetime, **status: Any) -> dict[str, Any]:
-    moment = f"{started:%Y-%m-%dT%H:%M:%SZ}"
+    moment = at(started)
     labels = cronjob(job)["metadata"]["labels"]
     return {
         "apiVersion": "batch/v1",
@@ -104,7 +114,7 @@ def job_of(job: PlannedJob, name: str, started: datetime, **status: Any) -> dict
 
 def ended(kind: str, moment: datetime, reason: str = "") -> list[dict[str, str]]:
     condition = {"type": kind, "status": "True", "reason": reason}
-    return [{**condition, "lastTransitionTime": f"{moment:%Y-%m-%dT%H:%M:%SZ}"}]
+    return [{**condition, "lastTransitionTime": at(moment)}]
 
 
 # apply and diff
@@ -379,10 +389,6 @@ def test_status_shows_the_rest_when_the_warehouse_refuses(
     assert "zengrc" in shown
     assert "The ledger cannot be read. Snowflake refused logging in" in shown
     assert "no-such-password" not in shown
-
-
-def at(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def test_late_and_failed_schedules_are_told_to_the_webhook(
