@@ -131,21 +131,21 @@ def status(
     within: Within = None,
 ) -> None:
     """Show when each schedule ran, with what result, and when it runs next."""
-    from orchestrate import status  # noqa: PLC0415 - the client is slow to import
+    from orchestrate import status, troubles  # noqa: PLC0415 - the client is slow to import
 
     cluster, now = _cluster(namespace, context), status.now()
     statuses = status.read(cluster, now)
     if within is None:
-        wrong = status.current(statuses)
+        wrong = troubles.current(statuses)
         rows, unknown = status.loaded((entry.run, entry) for entry in statuses)
     else:  # asking the ledger of the rest would wake the warehouse up, which costs
-        wrong = status.news(statuses, now, timedelta(minutes=within))
+        wrong = troubles.news(statuses, now, timedelta(minutes=within))
         rows, unknown = status.loaded((trouble.run, entry) for entry, trouble in wrong)
     console.print(status.table(statuses, rows if within is None else None))
     if unknown:
         print_line(unknown)
     if alert:
-        _post(status.alert(entry, trouble, rows, cluster.namespace) for entry, trouble in wrong)
+        _post(troubles.alert(entry, trouble, rows, cluster.namespace) for entry, trouble in wrong)
 
 
 @cli.command()

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from orchestrate.cluster import CRONJOB, JOB, OURS, POD, title
 from orchestrate.cronjob import SCHEDULE_LABEL
 from orchestrate.errors import OrchestrateError
+from orchestrate.job_status import end, started
 from orchestrate.plan import job_name
-from orchestrate.status import end, last_time, started
+from orchestrate.status import last_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from orchestrate.cronjob import cronjob
 from orchestrate.errors import OrchestrateError
 from orchestrate.kustomize import pod_spec
-from orchestrate.masking import MASK, Mask
 from orchestrate.needs import SecretKeys
 from orchestrate.plan import LONGEST_NAME, Plan, PlannedJob, job_name, plan
 from orchestrate.schedules import Schedule
@@ -637,33 +636,7 @@ def test_a_manifest_that_breaks_a_policy_is_found(
     assert [problem for problem in found if name in problem.text], found
 
 
-# Masking
-
-
-@given(st.lists(st.text(min_size=4, max_size=30), min_size=1, max_size=4), st.data())
-def test_no_secret_survives_masking(secrets: list[str], data: st.DataObject) -> None:
-    environment = {f"S{number}": secret for number, secret in enumerate(secrets)}
-    words = data.draw(st.lists(st.sampled_from([*secrets, "a", " ", "\n"]), max_size=8))
-    mask = Mask(environment, environment)
-
-    masked = mask("".join(words)).replace(MASK, "")
-
-    lines = {line for secret in secrets for line in secret.splitlines() if len(line) >= 4}
-    assert not [line for line in lines if line in masked and line not in MASK]
-
-
-def test_secrets_are_masked_in_urls_keys_and_json() -> None:
-    environment = {
-        "URI": "postgresql+psycopg://user:p%40ssword@host/db",
-        "KEY": "-----BEGIN KEY-----\nMIIEvQ+abc\n-----END KEY-----",
-        "QUOTED": 'p&ss"word<1>',
-        "OPEN": "visible",
-    }
-    mask = Mask(environment, ["URI", "KEY", "QUOTED", "MISSING"])
-
-    shown = mask('p@ssword p%40ssword MIIEvQ+abc {"a": "p&ss\\"word<1>"} visible')
-
-    assert shown == f'{MASK} {MASK} {MASK} {{"a": "{MASK}"}} visible'
+# Names and commands
 
 
 def test_the_longest_name_leaves_room_for_that_of_the_job() -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from orchestrate.cluster import connect
 from orchestrate.cronjob import MANAGED_BY, SCHEDULE_LABEL
-from orchestrate.status import alert, news, read
+from orchestrate.status import read
 from orchestrate.testing import ApiServer, kubeconfig
+from orchestrate.troubles import alert, news
 
 from sandbox.vendors.server import serve
 
