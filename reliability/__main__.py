@@ -101,11 +101,12 @@ def _run(
 ) -> None:
     """Kill until so many kills have struck, one has done harm, or Ctrl-C."""
     lock, stop = threading.Lock(), threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: stop.set())  # the cases at work end, and are reported
     targets = small_targets() + ([] if small else job_targets(benches[0].variables))
     with Progress(console=console, transient=True) as progress:
         _take_references(benches, targets, progress)
         task = progress.add_task("kills", total=wanted)
+        # The cases at work end, and are reported.
+        signal.signal(signal.SIGINT, lambda *_: stop.set())
 
         def work(number: int) -> None:
             bench = benches[number]

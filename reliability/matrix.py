@@ -149,7 +149,7 @@ class Bench:
         with _Case(self, target) as case:
             case.load_prior()
             begun = time.monotonic()
-            if failure := case.run_meltano_again():
+            if failure := case.run_meltano():
                 raise RuntimeError(f"{target.label} does not run undisturbed:\n{failure}")
             outcome = Outcome(0, 0, time.monotonic() - begun, 0, "")
             return content.content(case.session, case.schema), outcome
@@ -297,12 +297,19 @@ class _Case:
                 start_new_session=True,
             )
 
+    def run_meltano(self) -> str | None:
+        """Run it to its end; what it logged, if it failed."""
+        if self.start_meltano({}).wait() == 0:
+            return None
+        return (self.folder / "meltano.log").read_text(errors="replace")
+
     def run_meltano_again(self) -> str | None:
         self.bench.warehouse.wait_until_idle()
         for _ in range(RERUNS):
-            if self.start_meltano({}).wait() == 0:
-                return None
-        return (self.folder / "meltano.log").read_text(errors="replace")
+            failure = self.run_meltano()
+            if failure is None:
+                break
+        return failure
 
 
 def _is_struck(kill: Kill, outcome: Outcome) -> bool:
