@@ -2,7 +2,8 @@
 
 States, beside those in `loads`: `columns` are names and types at the last load.
 
-- `scd`, `deletes`: those of a snapshot; finished: empty.
+- `scd`: those of a snapshot; finished: empty.
+- `deletes`: likewise, but never gone on with.
 - Full sync: those of a snapshot, with `columns`, `dropped` (columns to drop) and the bookmark to
   come. Finished, and incremental: `columns`, and as bookmark `end` (everything up to that moment
   was sent) or for load_by_id `id` (the largest key sent).
@@ -133,7 +134,8 @@ def choose(
         return FullTable(table, state, **{METHOD: "replace-slice", SLICE_COLUMN: UPLOADED_AT})
     if load_type == "deletes":
         share = {MAX_DELETED_SHARE: settings.max_deleted_share, ORDER_COLUMN: UPLOADED_AT}
-        return FullTable(table, state, **{METHOD: "mark-deleted", **share})
+        # Begun anew each time: keys of another hour would still lack what has been restored since.
+        return FullTable(table, {}, **{METHOD: "mark-deleted", **share})
     if load_type == "test":
         is_new = compare(state.get("columns", {}), table.fingerprint).needs_full_sync
         return Sample(table, settings.test_rows) if is_new else None

@@ -48,15 +48,23 @@ def internal_values(folder: str) -> dict[str, str]:
             number.
     """
     columns: dict[str, set[str]] = {}
+    shown = _without_login(folder)
     for name in FILES:
-        path = f"{folder.rstrip('/')}/{name}"
-        reader = csv.DictReader(io.StringIO(_text(path, _read(path))))
+        path = f"{shown.rstrip('/')}/{name}"
+        content = _read(f"{folder.rstrip('/')}/{name}", path)
+        reader = csv.DictReader(io.StringIO(_text(path, content)))
         try:
             _collect(path, reader, columns)
         except csv.Error as error:
             line = reader.reader.line_num
             raise TapError(f"{path}, line {line}: {error}. Correct the file.") from error
-    return {key: _list(folder, key, columns) for key in INTERNAL}
+    return {key: _list(shown, key, columns) for key in INTERNAL}
+
+
+def _without_login(url: str) -> str:
+    """The URL without the user and password before its host, whatever characters those have."""
+    protocol, mark, place = url.partition("://")
+    return f"{protocol}{mark}{place.rpartition('@')[2]}" if mark else url
 
 
 def _collect(path: str, reader: csv.DictReader[str], columns: dict[str, set[str]]) -> None:
@@ -74,7 +82,8 @@ def _collect(path: str, reader: csv.DictReader[str], columns: dict[str, set[str]
         columns.setdefault(column, set())
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, shown: str) -> bytes:
+    """Read a file; an error calls it `shown`, and names no log-in that stands in its URL."""
     from aiohttp import ClientError  # noqa: PLC0415 - takes a while, and few manifests need it
 
     try:
@@ -82,8 +91,8 @@ def _read(path: str) -> bytes:
             return bytes(file.read())
     # A ValueError is about a protocol or URL, a ClientError about a web server's answer.
     except (OSError, ImportError, ValueError, ClientError) as error:
-        reason = str(error.__cause__ or error).rstrip(".")
-        raise TapError(f"Reading the seed file {path} failed: {reason}. {_ADVICE}") from error
+        reason = str(error.__cause__ or error).replace(path, shown).rstrip(".")
+        raise TapError(f"Reading the seed file {shown} failed: {reason}. {_ADVICE}") from None
 
 
 def _text(path: str, content: bytes) -> str:

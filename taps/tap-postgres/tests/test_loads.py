@@ -334,6 +334,19 @@ def test_deletes_sends_keys_only(manifest: Manifest, lane: str) -> None:
     assert len(result.of_type("ACTIVATE_VERSION")) == 2
 
 
+def test_deletes_reads_every_key_anew(manifest: Manifest, lane: str) -> None:
+    """After a run that ended early or was refused: what was restored since must count."""
+    manifest.boats(QUERY + INTERVAL)
+    version = time.time_ns() // 1_000_000 - 1000
+    unfinished = {"version": version, "range": {"key": ["id"], "after": ["6"]}}
+    state = {"bookmarks": {STREAM: unfinished}}
+
+    result = manifest.sync(lane, state=state, load_type="deletes")
+
+    assert manifest.ids(lane, result) == list(range(1, 11))
+    assert {message["version"] for message in result.of_type("ACTIVATE_VERSION")} != {version}
+
+
 def test_a_sample_of_new_or_changed_tables(manifest: Manifest, lane: str) -> None:
     """A table that was tested and has not changed since is left alone."""
     first = manifest.sync(lane, load_type="test", test_rows=3)

@@ -109,6 +109,17 @@ def test_a_web_server_in_trouble_and_an_unknown_protocol() -> None:
         internal_values("nothing://seeds")
 
 
+@pytest.mark.parametrize("password", ["hush", "hu/sh", "hu@sh"])
+def test_a_log_in_in_the_url_is_not_shown(password: str) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(TapError, match=r"Reading the seed file http://127\.0\.0\.1:") as caught:
+            internal_values(f"http://reader:{password}@127.0.0.1:{server.server_port}/seeds")
+        server.shutdown()
+    assert password not in str(caught.value)
+    assert "reader" not in str(caught.value)
+
+
 def test_no_outside_row_passes(source: Source, folder: Path, lane: str) -> None:
     """In an increment as in a full sync, whatever else the query says."""
     source.execute(
