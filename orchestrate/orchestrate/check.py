@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from orchestrate.plan import PlannedJob
 
 OLDEST_KUBERNETES = (1, 31)
+OPERATORS_KINDS = {
+    "external-secrets.io": {"ClusterSecretStore", "ExternalSecret", "SecretStore"},
+    "monitoring.coreos.com": {"PodMonitor", "PrometheusRule", "ServiceMonitor"},
+}
 
 
 def planned(project: Path) -> list[PlannedJob]:
@@ -100,7 +104,14 @@ def _against_schema(document: dict[str, Any], version: str) -> list[str]:
         where = ".".join(str(key) for key in error.path)
         return [f"{where}: {error.message}" if where else str(error.message)]
     except kubernetes_validate.SchemaNotFoundError:
-        group = document["apiVersion"].rpartition("/")[0]
-        # One with a dot may be an operator's, which has its schemas itself.
-        return [] if "." in group else [f"{document['apiVersion']} has no such kind"]
+        if not _is_operators(document):
+            return [f"{document['apiVersion']} has no such kind"]
     return []
+
+
+def _is_operators(document: dict[str, Any]) -> bool:
+    """Whether an operator may know it, which has the schemas of its kinds itself."""
+    group = document["apiVersion"].rpartition("/")[0]
+    if group in OPERATORS_KINDS:
+        return document["kind"] in OPERATORS_KINDS[group]
+    return "." in group and not group.endswith(".k8s.io")

@@ -636,6 +636,29 @@ def test_a_manifest_that_breaks_a_policy_is_found(
     assert [problem for problem in found if name in problem.text], found
 
 
+@pytest.mark.parametrize(
+    ("api_version", "kind"),
+    [
+        ("v1", "Servise"),
+        ("networking.k8s.io/v1", "NetworkPolcy"),
+        ("monitoring.coreos.com/v1", "PromtheusRule"),
+        ("external-secrets.io/v1", "ExternalSecrets"),
+    ],
+)
+def test_a_kind_that_nobody_knows_is_found(api_version: str, kind: str) -> None:
+    document = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}}
+
+    (first, *_) = check.wrong(document, "overlay", set())
+
+    assert f"{api_version} has no such kind" in first.text
+
+
+def test_the_kind_of_an_operator_that_is_not_known_here_passes() -> None:
+    document = {"apiVersion": "argoproj.io/v1", "kind": "Rollout", "metadata": {"name": "a"}}
+
+    assert check.wrong(document, "overlay", set()) == []
+
+
 # Names and commands
 
 
