@@ -30,7 +30,7 @@ from sandbox.warehouse_service import WarehouseService
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else report.WIDTH)
 
 
 class Promise(enum.StrEnum):

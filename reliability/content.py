@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # What says when a row was loaded, not what it is.
 LOADING_COLUMNS = ("_UPLOADED_AT", "_TASK_INSTANCE", "PGP_IS_DELETED_UPDATED_AT")
 LOADING_PREFIX = "_SDC_"
-# One row for each export that was loaded, by the vendor's own id of it: a run that is repeated
+# One row for each export that was loaded, with the vendor's own id of it: a run that is repeated
 # exports again, and rightly adds its row.
 LOGS_OF_EXPORTS = frozenset({"FORECAST_EXPORTS"})
 
@@ -43,10 +43,11 @@ Content = dict[str, Table]
 
 @dataclass(frozen=True)
 class Difference:
-    """Rows that are missing from a schema, and rows that stand in it too often."""
+    """Rows that are missing from a schema, rows that stand in it too often, and their tables."""
 
     lost: int
     doubled: int
+    tables: tuple[str, ...]
 
 
 def content(session: Session, schema: str) -> Content:
@@ -92,25 +93,31 @@ def _values(table: Table, column: str) -> Counter[str | None]:
     return values
 
 
-def difference(expected: Content, found: Content, *, may_repeat: bool) -> Difference:
+def difference(
+    expected: Content, found: Content, standing: Content, *, may_repeat: bool
+) -> Difference:
     """Compare what stands in a schema with what should.
 
     Args:
         expected: the content after an undisturbed run.
-        found: the content after a killed run and one more.
+        found: the content after a killed run and one more; both without the columns that differ
+            from run to run.
+        standing: found, with those columns.
         may_repeat: whether a table may hold its rows as whole copies, each run one more.
     """
-    lost = doubled = 0
+    lost, doubled, tables = 0, 0, []
     for name, table in expected.items():
         rows = found[name].rows if name in found else Counter()
         copies = _copies(table.rows, rows) if may_repeat else 1
         wanted = Counter({row: count * copies for row, count in table.rows.items()})
-        lost += (wanted - rows).total()
-        more = rows - wanted
-        if name in LOGS_OF_EXPORTS:
-            more = Counter({row: count for row, count in more.items() if row not in wanted})
+        missing, more = wanted - rows, rows - wanted
+        if name in LOGS_OF_EXPORTS and name in standing:
+            more = standing[name].rows - Counter(set(standing[name].rows))
+        if missing or more:
+            tables.append(name)
+        lost += missing.total()
         doubled += more.total()
-    return Difference(lost, doubled)
+    return Difference(lost, doubled, tuple(tables))
 
 
 def _copies(expected: Rows, found: Rows) -> int:

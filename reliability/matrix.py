@@ -61,6 +61,7 @@ class Result:
         struck: Whether something was killed: a run may end before its boundary comes.
         half: Tables that stood half-published after the kill.
         failure: Why the run after it did not end well, if so.
+        tables: Those whose rows were lost or doubled.
     """
 
     target: str
@@ -70,6 +71,7 @@ class Result:
     doubled: int = 0
     half: int = 0
     failure: str | None = None
+    tables: tuple[str, ...] = ()
 
     @property
     def is_good(self) -> bool:
@@ -124,9 +126,7 @@ class Bench:
             half = 0 if not target.is_one_snapshot else case.half_published(reference)
             failure = case.run_again()
             difference = case.difference(reference)
-        return Result(
-            target.label, boundary, struck, difference.lost, difference.doubled, half, failure
-        )
+        return _result(target, boundary, difference, struck=struck, half=half, failure=failure)
 
     def _run_killed(self, pipeline: Pipeline, kill: Kill) -> Outcome:
         if kill.warehouse is None:
@@ -169,9 +169,7 @@ class Bench:
             _wait_for_orphans(case.schema)
             failure = case.run_meltano_again()
             difference = case.difference(reference)
-        return Result(
-            target.label, boundary, struck, difference.lost, difference.doubled, 0, failure
-        )
+        return _result(target, boundary, difference, struck=struck, failure=failure)
 
     def next_case(self) -> int:
         self._cases += 1
@@ -261,8 +259,9 @@ class _Case:
         return outcome.log
 
     def difference(self, reference: Reference) -> content.Difference:
-        found = reference.stable(content.content(self.session, self.schema))
-        return content.difference(reference.content, found, may_repeat=self.target.may_repeat)
+        standing = content.content(self.session, self.schema)
+        found, may_repeat = reference.stable(standing), self.target.may_repeat
+        return content.difference(reference.content, found, standing, may_repeat=may_repeat)
 
     def half_published(self, reference: Reference) -> int:
         self.bench.warehouse.wait_until_idle()
@@ -310,6 +309,11 @@ class _Case:
             if failure is None:
                 break
         return failure
+
+
+def _result(target: Target, boundary: str, difference: content.Difference, **what: Any) -> Result:
+    lost, doubled, tables = difference.lost, difference.doubled, difference.tables
+    return Result(target.label, boundary, lost=lost, doubled=doubled, tables=tables, **what)
 
 
 def _is_struck(kill: Kill, outcome: Outcome) -> bool:
