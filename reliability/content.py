@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 # What says when a row was loaded, not what it is.
 LOADING_COLUMNS = ("_UPLOADED_AT", "_TASK_INSTANCE", "PGP_IS_DELETED_UPDATED_AT")
 LOADING_PREFIX = "_SDC_"
-# One row for each export that was loaded, with the vendor's own id of it: a run that is repeated
-# exports again, and rightly adds its row.
-LOGS_OF_EXPORTS = frozenset({"FORECAST_EXPORTS"})
+# One row for each export or run, with its own id or moment: a run that is repeated exports and
+# asks again, and rightly adds its row.
+LOGS_OF_RUNS = frozenset({"FORECAST_EXPORTS", "EXPORT_LIMITS"})
 
 Rows = Counter[tuple[str | None, ...]]
 
@@ -111,7 +111,7 @@ def difference(
         copies = _copies(table.rows, rows) if may_repeat else 1
         wanted = Counter({row: count * copies for row, count in table.rows.items()})
         missing, more = wanted - rows, rows - wanted
-        if name in LOGS_OF_EXPORTS and name in standing:
+        if name in LOGS_OF_RUNS and name in standing:
             more = standing[name].rows - Counter(set(standing[name].rows))
         if missing or more:
             tables.append(name)
