@@ -65,6 +65,7 @@ class Adaptive(Vendor):
         plan: The cells of exportData.
         calls: Every call that was let in.
         refused_logins: How many calls were not.
+        calls_until_changed: How many calls are let in until the password is another one.
         forbidden: Methods that the user may not call.
         instead: Answers to give in place of its own, by method, the first one first.
     """
@@ -78,6 +79,7 @@ class Adaptive(Vendor):
         self.plan = Plan(default_rows=size)
         self.calls: list[Call] = []
         self.refused_logins = 0
+        self.calls_until_changed: int | None = None
         self.forbidden: set[str] = set()
         self.instead: dict[str, list[bytes | Stalled]] = {}
 
@@ -110,6 +112,7 @@ class Adaptive(Vendor):
         if login is None or not caller:
             raise RefusedError("error-invalid-request", "callerName and credentials are needed.")
         known = (login.get("login"), login.get("password")) == (LOGIN, PASSWORD)
+        known &= len(self.calls) != self.calls_until_changed
         if not known or login.get("instanceCode", INSTANCE) != INSTANCE:
             self.refused_logins += 1
             text = f"Authentication failed for User: {login.get('login')}"

@@ -33,7 +33,8 @@ class Answer:
     Attributes:
         method: The method called.
         xml: The file with the document.
-        text: The file with the text of `<output>`, without white space around it.
+        text: The file with the text of `<output>`, one line end after it and no other white space
+            around it.
         success: The root's or the trailer's flag; None when there is neither.
         row_count: Rows of CSV that the trailer announces, header not counted.
         messages: Key and text of each message.
@@ -51,18 +52,41 @@ class Answer:
     has_text: bool = False
 
     def events(self) -> Iterator[tuple[str, etree._Element]]:
-        """Parse again, element by element: ("start" or "end", element)."""
-        yield from etree.iterparse(
-            str(self.xml),
-            events=("start", "end"),
-            resolve_entities=False,
-            no_network=True,
-            huge_tree=False,
-        )
+        """Parse again, element by element: ("start" or "end", element).
+
+        Raises:
+            AnswerError: it is deeper, or a value in it longer, than libxml2 reads.
+        """
+        try:
+            yield from etree.iterparse(
+                str(self.xml),
+                events=("start", "end"),
+                remove_comments=True,
+                remove_pis=True,
+                resolve_entities=False,
+                no_network=True,
+                huge_tree=False,
+            )
+        except etree.XMLSyntaxError as error:
+            raise self._beyond_limits(error) from None
 
     def output(self) -> etree._Element | None:
-        """Parse again, as a tree: the element `<output>`. For small answers."""
-        return parse(self.xml).find("output")
+        """Parse again, as a tree: the element `<output>`. For small answers.
+
+        Raises:
+            AnswerError: as above.
+        """
+        try:
+            return parse(self.xml).find("output")
+        except etree.XMLSyntaxError as error:
+            raise self._beyond_limits(error) from None
+
+    def _beyond_limits(self, error: etree.XMLSyntaxError) -> AnswerError:
+        return AnswerError(
+            f"{self.method}: the answer is whole, but beyond what can be read safely, in line "
+            f"{error.lineno}: elements deeper than 256, or a value of more than 10 MB. Nothing of "
+            "it replaces what was loaded. Report it as a fault of this tap."
+        )
 
 
 class AnswerWriter:
@@ -111,6 +135,8 @@ class AnswerWriter:
     def close(self) -> None:
         """Say that all bytes have come."""
         self.feed(b"", last=True)
+        if self._answer.has_text:
+            self._text.write("\n")
 
     def _refuse_doctype(self, *_: object) -> None:
         raise AnswerError(
@@ -122,9 +148,7 @@ class AnswerWriter:
         if not self._path:
             self._root(tag, attributes)
         elif self._path == ["response"] and tag == "status":
-            self._answer.success = attributes.get("success") == "true"
-            count = attributes.get("rowCountSent", "")
-            self._answer.row_count = int(count) if count.isdigit() else None
+            self._trailer(attributes)
         elif tag == "message" and self._path == ["response", "messages"]:
             self._answer.messages.append((attributes.get("key", ""), ""))
         self._path.append(tag)
@@ -137,6 +161,17 @@ class AnswerWriter:
             )
         if "success" in attributes:
             self._answer.success = attributes["success"] == "true"
+
+    def _trailer(self, attributes: dict[str, str]) -> None:
+        answer = self._answer
+        answer.success = answer.success is not False and attributes.get("success") == "true"
+        count = attributes.get("rowCountSent")
+        if count is not None and not count.isdecimal():
+            raise UnreadableAnswerError(
+                f"{answer.method}: the answer's count of rows is no number, so it is not known "
+                "whether all came. Run again later."
+            )
+        answer.row_count = None if count is None else int(count)
 
     def _end(self, _: str) -> None:
         self._path.pop()

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 LOCALE = "en_US"  # another one changes the decimal mark and the dates of the answers
 LOGIN_REFUSED = "error-authentication-failure"
+OPEN_TO_ALL = "exportVersions"  # needs no permission
 TRIES_OF_AN_ANSWER = 3
 PIECE_BYTES = 1 << 16
 # What a method needs of the API user; for the others the vendor names nothing.
@@ -139,8 +140,10 @@ class Client:
             self.is_waiting = False
 
     def _try(self, answer: Answer, document: bytes) -> Answer:
+        # A redirected POST would arrive as a GET, or bring the password to another host.
+        options: dict[str, Any] = {"stream": True, "allow_redirects": False}
         headers = {"Content-Type": "application/xml"}
-        with self.http.post(self.path, data=document, headers=headers, stream=True) as response:
+        with self.http.post(self.path, data=document, headers=headers, **options) as response:
             self._receive(response, answer)
         self._check_success(answer)
         if answer.row_count is not None:
@@ -172,24 +175,37 @@ class Client:
             if said:
                 logger.warning("%s: the vendor says: %s", answer.method, said)
             return
-        keys = {key for key, _ in answer.messages}
-        if LOGIN_REFUSED in keys and not self._was_let_in:
-            raise LoginError(
-                f"Adaptive refused the login at {answer.method}: {said}. Check login, password and "
-                "instance_code before another run: repeated refusals can lock the user."
-            )
         needs = PERMISSIONS.get(answer.method, "access to what it exports")
+        if LOGIN_REFUSED in {key for key, _ in answer.messages}:
+            self._check_login(answer.method, said, needs)
         raise RefusedError(
             f"{answer.method} failed: {said or 'the vendor gives no reason'}. The API user needs "
             f"{needs}; correct that or the settings, or deselect the stream."
         )
 
+    def _check_login(self, method: str, said: str, needs: str) -> None:
+        """Tell a login that is refused from one that may not call a method: the key is the same.
+
+        A login can also end in the middle of a run, and each further try with it brings the user
+        nearer to being locked. So the method that is open to all is asked, once.
+        """
+        if self._was_let_in and method != OPEN_TO_ALL:
+            self._was_let_in = False
+            asked = element("include", rootActuals="false", scenarios="false")
+            with self.call(OPEN_TO_ALL, asked):
+                return
+        raise LoginError(
+            f"Adaptive refused the login at {method}: {said}. Check login, password and "
+            "instance_code before another run, since repeated refusals can lock the user; if they "
+            f"are right, the API user lacks {needs}."
+        )
+
 
 def _vendors_words(response: requests.Response) -> str:
-    """The messages of a small XML body, whatever its status."""
+    """The messages of a small XML body, whatever its status; none if it is not whole."""
     try:
         root = parse(response.content)
-    except etree.XMLSyntaxError:
+    except (etree.XMLSyntaxError, *BROKEN):
         return ""
     texts = [found.text or "" for found in root.iterfind("messages/message")]
     return "; ".join(texts)[:MESSAGE_LENGTH]

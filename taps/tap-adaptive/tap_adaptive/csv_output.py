@@ -23,7 +23,7 @@ class CsvOutput:
     """The rows of an answer; an empty output has no header and no row.
 
     Raises:
-        AnswerError: a column's name comes twice, or a row has another number of columns.
+        AnswerError: a column has no name or another's, or a row has another number of columns.
         UnreadableAnswerError: it breaks off.
     """
 
@@ -43,6 +43,11 @@ class CsvOutput:
             return []
         with self._answer.text.open(encoding="utf-8", newline="") as file:
             names = next(csv.reader(file))
+        if not all(names):
+            raise AnswerError(
+                f"{self._answer.method}: the CSV in the answer has a column without a name, so it "
+                "is not known what its values are. Report it to the vendor; it cannot be loaded."
+            )
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise AnswerError(
@@ -62,16 +67,32 @@ class CsvOutput:
             faulty.append(row)
             return "skip"
 
-        for batch in self._open(note):
-            self._refuse(faulty)
-            yield batch
+        try:
+            for batch in self._open(note):
+                self._refuse(faulty)
+                yield batch
+        except pa.ArrowInvalid:  # whose text quotes the row
+            raise AnswerError(
+                f"{self._answer.method}: the CSV in the answer cannot be read; it may hold a row "
+                f"longer than {BLOCK_BYTES} bytes. Report it as a fault of this tap."
+            ) from None
         self._refuse(faulty)
 
     def _open(self, note: object) -> arrow_csv.CSVStreamingReader:
         return arrow_csv.open_csv(
             str(self._answer.text),
-            read_options=arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
+            # With names of its own it takes a header without rows for what it is.
+            read_options=arrow_csv.ReadOptions(
+                use_threads=False,
+                block_size=BLOCK_BYTES,
+                column_names=self.header,
+                skip_rows_after_names=1,
+            ),
+            parse_options=arrow_csv.ParseOptions(
+                newlines_in_values=True,
+                ignore_empty_lines=len(self.header) > 1,  # of one column they are empty cells
+                invalid_row_handler=note,
+            ),
             convert_options=arrow_csv.ConvertOptions(
                 column_types={name: pa.string() for name in self.header}
             ),

@@ -23,7 +23,13 @@ def parse(source: Path | str | bytes) -> etree._Element:
     Raises:
         lxml.etree.XMLSyntaxError: it is not XML.
     """
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
+    parser = etree.XMLParser(
+        remove_comments=True,
+        remove_pis=True,
+        resolve_entities=False,
+        no_network=True,
+        huge_tree=False,
+    )
     if isinstance(source, str | bytes):
         return etree.fromstring(source, parser)
     return etree.parse(str(source), parser).getroot()

@@ -115,11 +115,25 @@ class Recorder:
 
     def _place(self, row: Row, record: dict[str, Any]) -> None:
         if "depth" in self._properties:
-            parent = row.parent
-            record["parent_id"] = None if parent is None else int(parent.get("id", ""))
+            record["parent_id"] = None if row.parent is None else row_id(self._method, row.parent)
             record["depth"], record["path"] = row.depth, row.path
         if "parent_name" in self._properties and row.parent is not None:
             record["parent_name"] = row.parent.get("name")
+
+
+def row_id(method: str, element: etree._Element) -> int:
+    """The id of a row's element.
+
+    Raises:
+        AnswerError: it has none, or one that is no number.
+    """
+    found = element.get("id", "")
+    if not found.isdecimal():
+        raise AnswerError(
+            f"{method}: a <{element.tag}> has no number as its id, which tells whose rows are "
+            "whose. Report it as a fault of this tap."
+        )
+    return int(found)
 
 
 def snake_case(name: str) -> str:

@@ -53,9 +53,9 @@ class ReportRequest:
         """Take it from the tap's settings.
 
         Raises:
-            TapError: no account code, or one end of the time span without the other.
+            TapError: no account code, or a time span that is none.
         """
-        accounts = tuple(code for code in config["account_codes"] if code)
+        accounts = tuple(dict.fromkeys(code for code in config["account_codes"] if code))
         if not accounts:
             raise TapError(
                 "The setting account_codes is empty, and exportData without account codes would "
@@ -68,6 +68,7 @@ class ReportRequest:
                 "Of the settings time_span_start and time_span_end only one is set. "
                 "Set both, or none to get each version's own span."
             )
+        _check_span(start or "", end or "")
         return cls(
             accounts=accounts,
             with_descendants=config["account_descendants"],
@@ -80,21 +81,28 @@ class ReportRequest:
             currency=config["currency"],
         )
 
-    def narrowed(self, stream: str, asked: Collection[str] | None) -> ReportRequest:
+    def narrowed(self, stream: str, asked: Collection[str | None] | None) -> ReportRequest:
         """The request for those account codes only that a catalog asks for; None for all.
 
         Raises:
-            TapError: the catalog asks for a code that the settings do not allow.
+            TapError: the catalog asks for a code that the settings do not allow, or for none.
         """
         if asked is None:
             return self
-        if forbidden := sorted(set(asked) - set(self.accounts)):
+        codes = tuple(dict.fromkeys(code for code in asked if code is not None))
+        if not codes:
+            raise TapError(
+                f"The catalog asks the stream {stream} for no account code, and exportData without "
+                "account codes would send every account. Name codes in the enum of account_code, "
+                "or deselect the stream."
+            )
+        if forbidden := sorted(set(codes) - set(self.accounts)):
             raise TapError(
                 f"The catalog asks the stream {stream} for the account codes "
                 f"{', '.join(forbidden)}, which are not among account_codes. Take them out of the "
                 "catalog, or allow them in the setting."
             )
-        return ReportRequest(**{**asdict(self), "accounts": tuple(asked)})
+        return ReportRequest(**{**asdict(self), "accounts": codes})
 
     def fingerprint(self, version: Mapping[str, Any]) -> str:
         """A hash of what is asked and of the version's attributes: it changes with either."""
@@ -158,6 +166,25 @@ class ReportRequest:
             markInvalidValues="true",
             markBlanks="true",
             timeRollups="false",
+        )
+
+
+def _check_span(start: str, end: str) -> None:
+    """Refuse what would ask for other months than were meant, or for none.
+
+    A version that nothing was asked of has no rows, and its old ones would be replaced by them.
+    """
+    first, last = MONTH.fullmatch(start), MONTH.fullmatch(end)
+    for match in (first, last):
+        if match and not 1 <= int(match[1]) <= MONTHS_PER_YEAR:
+            raise TapError(
+                f"The settings time_span_start and time_span_end hold {match[0]}, which is no "
+                "month. Write months as 01/2025."
+            )
+    if first and last and _month_number(first) > _month_number(last):
+        raise TapError(
+            f"The setting time_span_start, {start}, is later than time_span_end, {end}. "
+            "Exchange them."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Stream, StreamSchema
@@ -44,7 +45,7 @@ class Reports(CellStream, VersionChild):
 
     A version is read when the state does not know its fingerprint, or `reload_versions` names it.
     One that was renamed is read under its new name; its old rows stay, as do those of one that
-    left the folder.
+    left the folder. Versions that share a name are not read: each would replace the other's rows.
     """
 
     name = "reports"
@@ -58,6 +59,7 @@ class Reports(CellStream, VersionChild):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - the SDK's keywords, passed on
         super().__init__(**kwargs)
         self._shared: Mapping[int, SharedVersion] = {}
+        self._ambiguous: set[str] = set()
 
     @override
     def begin(self, shared: Mapping[int, SharedVersion]) -> None:
@@ -66,6 +68,7 @@ class Reports(CellStream, VersionChild):
             if stream.selected:
                 stream._write_schema_message()  # noqa: SLF001 - there may be no version to read
         self._tell_what_left()
+        self._refuse_what_shares_a_name()
         for name in set(self.config["reload_versions"]) - {v.name for v in shared.values()}:
             self.logger.warning(
                 "reload_versions names %r, which is not in the folder %r. Correct the setting.",
@@ -74,6 +77,8 @@ class Reports(CellStream, VersionChild):
 
     @override
     def wants(self, version: SharedVersion) -> bool:
+        if version.name in self._ambiguous:
+            return False
         known = self._read.get(str(version.id), {}).get("fingerprint")
         is_known = known == self.request.fingerprint(version.attributes)
         return not is_known or version.name in self.config["reload_versions"]
@@ -88,7 +93,8 @@ class Reports(CellStream, VersionChild):
             return
         if not rows:
             self.logger.warning(
-                "Version %s has no rows for what is asked; rows loaded before stay.", version.name
+                "Version %s has no rows for what is asked; rows loaded before are removed.",
+                version.name,
             )
         fingerprint = self.request.fingerprint(version.attributes)
         self._read[str(version.id)] = {"name": version.name, "fingerprint": fingerprint}
@@ -105,6 +111,17 @@ class Reports(CellStream, VersionChild):
     def _read(self) -> dict[str, dict[str, str]]:
         read: dict[str, dict[str, str]] = self.stream_state.setdefault(READ, {})
         return read
+
+    def _refuse_what_shares_a_name(self) -> None:
+        counts = Counter(version.name for version in self._shared.values())
+        self._ambiguous = {name for name, count in counts.items() if count > 1}
+        for name in sorted(self._ambiguous):
+            error = AnswerError(
+                f"The folder {self.config['versions_folder']!r} holds {counts[name]} versions "
+                f"named {name}. exportData knows a version by its name, and the rows of each would "
+                "replace the other's, so none of them was read. Rename one."
+            )
+            self._tap.note_failure(f"{self.name} of version {name}", error)
 
     def _tell_what_left(self) -> None:
         for key, entry in list(self._read.items()):

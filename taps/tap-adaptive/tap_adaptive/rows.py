@@ -6,6 +6,7 @@ from the tree, which therefore holds one row and those above it.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from lxml import etree
 
     from tap_adaptive.answer import Answer
+
+logger = logging.getLogger(__name__)
 
 PATH_SEPARATOR = " / "
 OUTPUT_DEPTH = 2  # response, output
@@ -31,7 +34,7 @@ class Shape:
         containers: What may stand directly below `<output>` around the rows; none: anything.
         rows: The rows' tags; none: the children of the container are the rows.
         owner: The element around several rows which they belong to.
-        skipped: Elements inside of rows that belong to another stream.
+        skipped: Elements inside of rows, or beside them, that belong to another stream.
     """
 
     containers: Collection[str] = ()
@@ -41,6 +44,11 @@ class Shape:
 
     def is_row(self, tag: str, depth: int) -> bool:
         return tag in self.rows if self.rows else depth == OUTPUT_DEPTH + 1
+
+    def is_strange(self, tag: str, around: str, depth: int) -> bool:
+        """Whether the element stands in a container and is nothing that is known there."""
+        is_inside = depth == OUTPUT_DEPTH + 1 and around in self.containers
+        return is_inside and tag not in (*self.rows, *self.skipped, self.owner)
 
 
 @dataclass(frozen=True)
@@ -73,9 +81,11 @@ def read_rows(answer: Answer, shape: Shape) -> Iterator[Row]:
     """Yield the rows of an answer; their elements are gone when the next one is asked for.
 
     Raises:
-        AnswerError: the output holds something else than the rows' containers.
+        AnswerError: the output holds something else than the rows' containers, or these hold no
+            row but something else.
     """
     open_elements: list[etree._Element] = []
+    strange: set[str] = set()
     found_rows = 0
     for event, element in answer.events():
         depth = len(open_elements)
@@ -96,8 +106,10 @@ def read_rows(answer: Answer, shape: Shape) -> Iterator[Row]:
             _remove(element)
         elif element.tag in shape.skipped:
             _remove(element)
-    if answer.has_text and not found_rows:
-        raise _unexpected(answer, "text", shape)
+        elif shape.is_strange(element.tag, open_elements[-1].tag, depth):
+            strange.add(element.tag)
+            _remove(element)
+    _check_rest(answer, shape, found_rows, sorted(strange))
 
 
 def _row(element: etree._Element, around: list[etree._Element], shape: Shape) -> Row:
@@ -116,6 +128,18 @@ def _check_container(answer: Answer, shape: Shape, element: etree._Element) -> N
     expected = {*shape.containers, *shape.rows}
     if expected and element.tag not in expected:
         raise _unexpected(answer, f"<{element.tag}>", shape)
+
+
+def _check_rest(answer: Answer, shape: Shape, found_rows: int, strange: list[str]) -> None:
+    """What was no row may be new beside the rows, but it must not be all there was."""
+    tags = ", ".join(f"<{tag}>" for tag in strange)
+    if not found_rows and (strange or answer.has_text):
+        raise _unexpected(answer, tags or "text", shape)
+    if strange:
+        logger.warning(
+            "%s: the answer also holds %s, which this tap does not know and left out.",
+            answer.method, tags,
+        )  # fmt: skip
 
 
 def _unexpected(answer: Answer, found: str, shape: Shape) -> AnswerError:

@@ -11,6 +11,7 @@ from tap_adaptive.csv_output import CsvOutput
 from tap_adaptive.documents import element
 from tap_adaptive.errors import RefusedError
 from tap_adaptive.method_stream import MethodStream
+from tap_adaptive.records import row_id
 from tap_adaptive.rows import Row, Shape, as_object, read_rows
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from tap_adaptive.client import Client
 
+METHOD = "exportSheets"
 SUFFIX = "-sheet"
 TYPES = ("standard", "cube", "modeled")
 SHAPE = Shape(containers=("sheets",), rows=tuple(f"{kind}{SUFFIX}" for kind in TYPES))
@@ -36,9 +38,9 @@ class Sheet:
 
 def list_sheets(client: Client) -> list[Sheet]:
     """Call exportSheets."""
-    with client.call("exportSheets") as answer:
+    with client.call(METHOD) as answer:
         return [
-            Sheet(int(row.element.get("id", "")), row.element.get("name", ""), sheet_type(row))
+            Sheet(row_id(METHOD, row.element), row.element.get("name", ""), sheet_type(row))
             for row in read_rows(answer, SHAPE)
         ]
 
@@ -52,7 +54,7 @@ class Sheets(MethodStream):
     """The sheets, unfinished ones and those assigned to users too."""
 
     name = "sheets"
-    method = "exportSheets"
+    method = METHOD
     shape = SHAPE
     primary_keys = ("id",)
 

@@ -121,7 +121,7 @@ class TimePeriods(MethodStream):
 
     name = "time_periods"
     method = "exportTime"
-    shape = Shape(containers=("time",), rows=("period",))
+    shape = Shape(containers=("time",), rows=("period",), skipped=("stratum",))
     primary_keys = ("id",)
 
 

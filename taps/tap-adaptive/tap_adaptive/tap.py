@@ -70,14 +70,14 @@ class TapAdaptive(ArrowTap):
         ),
         th.Property(
             "api_url",
-            th.StringType,
+            th.StringType(pattern="^https?://"),
             default="https://api.adaptiveplanning.com",
             description="Host of the API, without path.",
         ),
         th.Property("api_version", th.StringType, default="v40", description="Version of the API."),
         th.Property(
             "timeout_seconds",
-            th.NumberType,
+            th.NumberType(exclusive_minimum=0),
             default=600,
             description="How long an answer may rest between two bytes.",
         ),
@@ -143,7 +143,7 @@ class TapAdaptive(ArrowTap):
         th.Property("time_span_end", th.StringType, description="Code of the last period."),
         th.Property(
             "months_per_call",
-            th.IntegerType,
+            th.IntegerType(minimum=0),
             default=12,
             description="Most months that one call of exportData asks for; 0 is no limit.",
         ),
@@ -155,7 +155,7 @@ class TapAdaptive(ArrowTap):
         ),
         th.Property(
             "max_pending_files",
-            th.IntegerType,
+            th.IntegerType(minimum=1),
             default=8,
             description="Batch files that may exist at once, being written or waiting for the "
             "loader.",
@@ -237,6 +237,5 @@ class TapAdaptive(ArrowTap):
     def _raise_failures(self) -> None:
         if self._failures:
             found = " ".join(f"[{what}] {error}" for what, error in self._failures.items())
-            raise TapError(
-                f"{len(self._failures)} parts of the run failed; the others went well. {found}"
-            )
+            parts = "1 part" if len(self._failures) == 1 else f"{len(self._failures)} parts"
+            raise TapError(f"{parts} of the run failed; the others went well. {found}")

@@ -126,7 +126,7 @@ class Source:
             **settings,
         }
 
-    def catalog(self, *streams: str, codes: list[str] | None = None) -> dict[str, Any]:
+    def catalog(self, *streams: str, codes: list[Any] | None = None) -> dict[str, Any]:
         """The discovered catalog with only these streams selected; `codes` narrows reports."""
         catalog: dict[str, Any] = json.loads(discovered())
         for entry in catalog["streams"]:
@@ -141,7 +141,7 @@ class Source:
         self,
         *streams: str,
         state: dict[str, Any] | None = None,
-        codes: list[str] | None = None,
+        codes: list[Any] | None = None,
         **settings: Any,
     ) -> SyncResult:
         """Run the tap in this process on some streams, or on all."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from singer_sdk.exceptions import ConfigValidationError
 
-from sandbox.vendors.adaptive import PASSWORD, Stalled, csv_answer, failure, success
+from sandbox.vendors.adaptive import PASSWORD, Adaptive, Stalled, csv_answer, failure, success
+from sandbox.vendors.server import serve
 from tap_adaptive.tap import TapAdaptive
 from tapsupport.errors import TapError
 from tapsupport.testing import run_tap
 
 if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
     from conftest import Source
 
 GROUP = success('<groups><group id="1" name="A"/></groups>')
@@ -39,6 +43,37 @@ def test_a_wrong_instance_is_a_refused_login(source: Source) -> None:
     source.sync("groups", instance_code="EXAMPLE1")
     with pytest.raises(TapError, match="Check login, password and instance_code"):
         source.sync("groups", instance_code="OTHER")
+
+
+def test_a_login_that_ends_in_the_middle_of_a_run(source: Source) -> None:
+    """Else every method left would try it again; a permission that is missing has the same key."""
+    source.vendor.calls_until_changed = 3
+
+    with pytest.raises(TapError, match="refused the login at exportVersions"):
+        source.sync()
+
+    assert source.vendor.refused_logins == 2
+
+
+def test_the_first_method_may_be_the_only_one_that_is_refused(source: Source) -> None:
+    source.vendor.forbidden = {"exportUsers"}
+
+    with pytest.raises(TapError, match="the API user lacks the permission User Admin"):
+        source.sync("users")
+
+
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_password_follows_no_redirect(source: Source, status: int) -> None:
+    """The body holds it, and 307 would send the body on, to whatever host."""
+    other = Adaptive(1)
+    with serve(other) as elsewhere:
+        moved = {"Location": f"{elsewhere}/api/v40"}
+        source.vendor.faults.add(status=status, headers=moved)
+
+        with pytest.raises(TapError, match=f"POST /api/v40 answered {status}"):
+            source.sync("groups")
+
+    assert other.requests == []
 
 
 def test_the_password_reaches_no_output(
@@ -120,6 +155,25 @@ def test_a_stream_that_says_at_its_end_that_it_failed(source: Source) -> None:
         source.sync("data")
 
 
+def test_a_failure_in_either_place_counts(source: Source) -> None:
+    """The root says that it failed, the trailer that it went well."""
+    answer = csv_answer(REPORT, 1).replace("<response>", '<response success="false">')
+    source.vendor.instead["exportData"] = [answer.encode()]
+
+    with pytest.raises(TapError, match="exportData failed"):
+        source.sync("data")
+
+
+def test_a_count_of_rows_that_is_no_number(source: Source, naps: list[float]) -> None:
+    answer = csv_answer(REPORT, 1).replace('"1"', '"1,000"')
+    source.vendor.instead["exportData"] = [answer.encode()] * 3
+
+    with pytest.raises(TapError, match="count of rows is no number"):
+        source.sync("data")
+
+    assert len(naps) == 2
+
+
 @pytest.mark.parametrize("announced", [0, 2])
 def test_a_wrong_row_count_is_never_loaded(
     source: Source, naps: list[float], announced: int
@@ -135,6 +189,23 @@ def test_a_wrong_row_count_is_never_loaded(
         csv_answer(REPORT, 1).encode(),
     ]
     assert len(source.sync("data").records("data")) == 1
+
+
+def test_an_error_that_breaks_off_is_an_error_all_the_same(
+    source: Source, naps: list[float]
+) -> None:
+    """A gateway in trouble announces a page of 100 bytes, and sends ten."""
+
+    async def gateway(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        length = (b"content-length", b"100")
+        await send({"type": "http.response.start", "status": 503, "headers": [length]})
+        await send({"type": "http.response.body", "body": b"<response>"})
+
+    with serve(gateway) as url, pytest.raises(TapError, match="answered 503"):
+        source.sync("groups", api_url=url)
+
+    assert len(naps) == 5
 
 
 def test_a_broken_connection_is_tried_again(source: Source, naps: list[float]) -> None:
@@ -205,6 +276,23 @@ def test_a_state_is_untouched_by_methods(source: Source) -> None:
 
     assert second.records("accounts") == first.records("accounts")
     assert all(not entry for entry in second.state["bookmarks"].values())
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"api_url": "api.example.com"},
+        {"timeout_seconds": 0},
+        {"months_per_call": -1},
+        {"max_pending_files": 0},
+    ],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_a_setting_out_of_its_range_is_refused(source: Source, setting: dict[str, Any]) -> None:
+    with pytest.raises(ConfigValidationError) as error:
+        source.sync("reports", **setting)
+
+    assert f"config['{next(iter(setting))}']" in str(error.value.errors)
 
 
 def test_nothing_is_asked_before_the_settings_are_right(source: Source) -> None:

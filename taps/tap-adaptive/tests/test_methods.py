@@ -133,6 +133,15 @@ def test_the_sheets_and_what_is_asked_of_each(source: Source) -> None:
     ]  # fmt: skip
 
 
+def test_an_empty_cell_of_a_sheet_with_one_column_is_a_row(source: Source) -> None:
+    source.vendor.sheet_csv["Capital & assets"] = "Asset\nA\n\nB\n"
+
+    rows = source.sync("modeled_sheet_rows", version_name="V").records("modeled_sheet_rows")
+
+    found = [r["row"] for r in rows if r["sheet_name"] == "Capital & assets"]
+    assert found == [{"Asset": "A"}, {"Asset": ""}, {"Asset": "B"}]
+
+
 def test_single_rows(source: Source) -> None:
     result = source.sync("customer_logo", "transaction_definition")
 
@@ -186,6 +195,75 @@ def test_an_unexpected_container_is_no_empty_answer(source: Source) -> None:
 
     with pytest.raises(TapError, match=r"<teams> where <groups> or <group> was expected"):
         source.sync("groups")
+
+
+@pytest.mark.parametrize(
+    ("stream", "method", "output"),
+    [
+        ("groups", "exportGroups", '<groups><team id="1"/></groups>'),
+        ("sheets", "exportSheets", '<sheets><dashboard-sheet id="1"/></sheets>'),
+    ],
+)
+def test_a_container_of_something_else_is_no_empty_answer(
+    source: Source, stream: str, method: str, output: str
+) -> None:
+    source.vendor.instead[method] = [success(output).encode()]
+
+    with pytest.raises(TapError, match=r"the output holds <(team|dashboard-sheet)> where"):
+        source.sync(stream)
+
+
+def test_what_is_new_beside_the_rows_is_told(
+    source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A new API version must not stop a load, nor may it go unseen."""
+    output = '<groups><group id="1"/><team id="2"/></groups>'
+    source.vendor.instead["exportGroups"] = [success(output).encode()]
+
+    assert [r["id"] for r in source.sync("groups").records("groups")] == [1]
+
+    assert "exportGroups: the answer also holds <team>" in caplog.text
+
+
+def test_no_answer_of_the_sheet_is_called_strange(
+    source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    source.sync(*source.trees)
+
+    assert "also holds" not in caplog.text
+
+
+def test_comments_are_no_values(source: Source) -> None:
+    output = '<groups><!-- a --><group id="1"><!-- b --><?c d?></group></groups>'
+    source.vendor.instead["exportGroups"] = [success(output).encode()]
+
+    (record,) = source.sync("groups").records("groups")
+
+    assert (record["id"], record["extra"]) == (1, None)
+
+
+DEEP = "<role>" * 300 + "</role>" * 300
+
+
+@pytest.mark.parametrize(
+    ("method", "output", "found"),
+    [
+        ("exportRoles", DEEP, "beyond what can be read safely"),
+        ("exportCustomerLogo", DEEP, "beyond what can be read safely"),
+        ("exportLevels", '<levels><level><level id="1"/></level></levels>', "no number as its id"),
+        ("exportSheets", '<modeled-sheet name="A"/>', "no number as its id"),
+    ],
+    ids=["deep", "deep-tree", "parent", "sheet"],
+)
+def test_an_answer_that_cannot_be_used_does_not_stop_the_others(
+    source: Source, method: str, output: str, found: str
+) -> None:
+    source.vendor.instead[method] = [success(output).encode()]
+
+    with pytest.raises(TapError, match=rf"1 part of the run failed.*{found}"):
+        source.sync("customer_logo", "levels", "modeled_sheets", "roles", "users")
+
+    assert source.vendor.called("exportUsers")
 
 
 def test_text_where_rows_are_expected_is_no_empty_answer(source: Source) -> None:

@@ -133,7 +133,7 @@ def _by_text(record: dict[str, Any]) -> str:
 
 
 def test_reports_replace_a_version_and_leave_the_others(pipeline: Pipeline) -> None:
-    """Changed, renamed and removed versions, over three runs; a run that fails changes nothing."""
+    """Changed, emptied, renamed and removed versions; one that fails changes nothing."""
     vendor = pipeline.source.vendor
     folder = vendor.outputs["exportVersions"][0].children[1]
     assert pipeline.run("reports", "processed") == (0, 0)
@@ -149,14 +149,22 @@ def test_reports_replace_a_version_and_leave_the_others(pipeline: Pipeline) -> N
     assert pipeline.run("reports", "processed") == (0, 0)
     assert pipeline.cells("reports", PLAN) == pipeline.expected(PLAN) != old
 
+    assert pipeline.cells("reports", NESTED) == nested == pipeline.expected(NESTED)
+
     folder.children[0].attributes["name"] = "Final"
+    vendor.plan.changes["Final", 0, "01/2025"] = "NaN"
+    vendor.plan.rows[NESTED] = 0
+    folder.children[1].children[0].attributes["isLocked"] = "true"
+    assert pipeline.run("reports", "processed") == (1, 0)  # a version that went well came after
+    assert pipeline.cells("reports", NESTED) == pipeline.cells("reports", "Final") == []
+
+    vendor.plan.changes.clear()
     del folder.children[1]
     assert pipeline.run("reports", "processed") == (0, 0)
     assert "was removed" in (log := (pipeline.folder / "log").read_text())
     assert "was renamed to Final" in log
     assert pipeline.cells("reports", "Final") == pipeline.expected("Final")
     assert pipeline.cells("reports", PLAN)
-    assert pipeline.cells("reports", NESTED) == nested == pipeline.expected(NESTED)
     processed = pipeline.rows("processed", "VERSION_NAME, ROWS")
     assert {r["VERSION_NAME"]: r["ROWS"] for r in processed} == {
         version: len(pipeline.expected(version)) for version in (PLAN, NESTED, "Final")

@@ -166,9 +166,23 @@ def test_parts_of_a_span_join_without_gap_or_overlap(start: int, months: int, si
     assert covered == list(range(start, start + months))
 
 
-def test_half_a_time_span_is_refused(source: Source) -> None:
-    with pytest.raises(TapError, match="time_span_start and time_span_end only one"):
-        source.sync("data", time_span_start="01/2025")
+@pytest.mark.parametrize(
+    ("start", "end", "found"),
+    [
+        ("01/2025", "", "time_span_start and time_span_end only one"),
+        ("12/2026", "01/2025", "time_span_start, 12/2026, is later than time_span_end, 01/2025"),
+        ("01/2025", "13/2025", "13/2025, which is no month"),
+        ("00/2025", "Q1-2026", "00/2025, which is no month"),
+    ],
+)
+def test_a_time_span_that_is_none_is_refused(
+    source: Source, start: str, end: str, found: str
+) -> None:
+    """It would ask for nothing, and replace every version by nothing."""
+    with pytest.raises(TapError, match=found):
+        source.sync("reports", time_span_start=start, time_span_end=end)
+
+    assert source.vendor.requests == []
 
 
 # Once, and again when something changed
@@ -240,6 +254,16 @@ def test_a_renamed_version_is_reported_and_read_under_its_new_name(
     assert {r["version_name"] for r in second.records("reports")} == {"FY25 Final"}
 
 
+def test_versions_that_share_a_name_do_not_replace_each_other(source: Source) -> None:
+    """The API knows a name only, and the slice of a version is its name; the others are read."""
+    shared_folder(source).children.append(n("version", id="46", name=PLAN, type="PLANNING"))
+
+    with pytest.raises(TapError, match=f"holds 2 versions named {PLAN}"):
+        source.sync(*BOTH)
+
+    assert read(source) == [NESTED]
+
+
 def test_versions_below_versions_and_folders_below_folders(source: Source) -> None:
     """Not every version with children is a folder; a folder, empty or not, is never asked for."""
     plan = shared_folder(source).children[0]
@@ -295,6 +319,29 @@ def test_a_catalog_may_ask_for_less_but_not_for_more(source: Source) -> None:
     assert len(source.vendor.requests) == before
 
 
+@pytest.mark.parametrize("codes", [[], [None]])
+def test_a_catalog_that_asks_for_no_account_does_not_get_everything(
+    source: Source, codes: list[Any]
+) -> None:
+    """The vendor takes no account for all of them."""
+    with pytest.raises(TapError, match="asks the stream reports for no account code"):
+        source.sync("reports", codes=codes, account_descendants=True)
+
+    assert source.vendor.requests == []
+
+
+@pytest.mark.parametrize(
+    ("allowed", "codes"), [(["4000", "4000"], None), (["4000", "6100"], ["4000", None, "4000"])]
+)
+def test_a_code_that_is_named_twice_is_asked_for_once(
+    source: Source, allowed: list[str], codes: list[Any] | None
+) -> None:
+    source.sync("reports", account_codes=allowed, codes=codes)
+
+    (body, _) = source.vendor.called("exportData")
+    assert [a.get("code") for a in body.iterfind("filters/accounts/account")] == ["4000"]
+
+
 def test_an_account_that_was_not_asked_for_is_not_sent(source: Source) -> None:
     """Whatever the vendor answers; figures that are not public stay where they are."""
     answer = csv_answer(f"{HEADER}\nSecret deal,Secret,Sales,1\n", 1)
@@ -329,7 +376,7 @@ def test_a_version_that_vanishes_between_list_and_export(source: Source) -> None
     with pytest.raises(TapError, match=rf"\[reports of version {PLAN}\] .*Gone") as error:
         source.sync(*BOTH)
 
-    assert "1 parts of the run failed" in str(error.value)
+    assert "1 part of the run failed" in str(error.value)
     assert read(source) == [PLAN, NESTED]
 
 
@@ -345,9 +392,11 @@ def test_a_version_that_vanishes_between_list_and_export(source: Source) -> None
         ("Account Name,Level Name,01/2025\nA,S,1\n", "has no column for Account Code"),
         ("Account Code,Level Name\n4000,S\n", "has no column for any period"),
         (f'{HEADER}\nA,4000,"S,1\n', "ends inside of a quoted value"),
+        (f"{HEADER},\nA,4000,S,1,\n", "a column without a name"),
+        (f"{HEADER}\n{'A' * (1 << 21)},4000,S,1\n", "cannot be read; it may hold a row longer"),
     ],
     ids=["column-twice", "thousands", "nan", "digits", "ragged", "row-twice", "no-account",
-         "no-period", "open-quote"],
+         "no-period", "open-quote", "no-name", "long"],
 )  # fmt: skip
 def test_a_csv_that_cannot_be_loaded(
     source: Source, naps: list[float], text: str, found: str
@@ -432,7 +481,16 @@ def test_a_version_without_rows_is_loaded_and_said(
     result = source.sync(*BOTH)
 
     assert {r["version_name"]: r["rows"] for r in result.records("processed")}[PLAN] == 0
-    assert f"Version {PLAN} has no rows" in caplog.text
+    assert f"Version {PLAN} has no rows for what is asked; rows loaded before are" in caplog.text
+
+
+def test_a_header_alone_is_a_version_without_rows(source: Source) -> None:
+    source.vendor.instead["exportData"] = [csv_answer(f"{HEADER}\n", 0).encode()]
+
+    result = source.sync(*BOTH)
+
+    assert result.records("processed")[0]["rows"] == 0
+    assert len(result.of_type("ACTIVATE_VERSION", "reports")) == 4
 
 
 @given(values=st.lists(
