@@ -1,5 +1,7 @@
 """Stand-in for Oracle Cloud: Object Storage with the tenancy's reports, and its home region.
 
+Who asks is known by a user's key, a session token, or as an instance (`oci_instance`).
+
 Source: `oci.md`, sections 1, 4 and 5. It departs from Oracle in these: a request is known by the
 key id of its signature, the signature itself is not verified, so that any RSA key will do; listing
 knows no delimiter; reading knows no ranges and no versions.
@@ -9,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from sandbox.vendors.oci_instance import DELEGATION_TOKEN, KEY_ID, Instance
 from sandbox.vendors.oci_rows import FIRST_DAY, TENANCY, Report
 from sandbox.vendors.vendor import Vendor
 
@@ -37,7 +39,6 @@ COST, USAGE, FOCUS = "reports/cost-csv/", "reports/usage-csv/", "FOCUS Reports/"
 
 LARGEST_PAGE = 1000
 FIELDS = ("name", "size", "etag", "timeCreated", "md5", "timeModified")
-KEY_ID = re.compile(r'keyId="([^"]*)"')
 FIRST_NUMBER = 1000000612344
 CHUNK_BYTES = 1 << 20
 KEY_NAME = "oci_key.pem"
@@ -83,6 +84,7 @@ class OCI(Vendor):
         size: Rows of a report.
         objects: What the bucket holds, by name; tests change it and compare with it.
         rewrite_after_listing: Bodies that objects get as soon as they were listed once, by name.
+        instance: The machine that instance principals stand for.
     """
 
     name: ClassVar[str] = "oci"
@@ -91,6 +93,7 @@ class OCI(Vendor):
         super().__init__(size)
         self.objects: dict[str, StoredObject] = {}
         self.rewrite_after_listing: dict[str, bytes] = {}
+        self.instance = Instance()
         for day in range(days):
             self.add_day(day)
 
@@ -122,10 +125,11 @@ class OCI(Vendor):
             Route(bucket, self._list),
             Route(f"{bucket}/{{name:path}}", self._get),
             Route("/20160918/tenancies/{tenancy}/regionSubscriptions", self._regions),
+            *self.instance.routes(),
         ]
 
     async def _regions(self, request: Request) -> Response:
-        if refused := refusal(request):
+        if refused := self._refusal(request):
             return refused
         if request.path_params["tenancy"] != TENANCY:
             return error(404, "NotAuthorizedOrNotFound", "Authorization failed or not found.")
@@ -143,7 +147,7 @@ class OCI(Vendor):
         )
 
     async def _list(self, request: Request) -> Response:
-        if refused := refusal(request) or no_bucket(request):
+        if refused := self._refusal(request) or no_bucket(request):
             return refused
         asked = request.query_params
         limit = int(asked.get("limit", LARGEST_PAGE))
@@ -166,7 +170,7 @@ class OCI(Vendor):
         return JSONResponse({"objects": listed, "prefixes": None, "nextStartWith": more})
 
     async def _get(self, request: Request) -> Response:
-        if refused := refusal(request) or no_bucket(request):
+        if refused := self._refusal(request) or no_bucket(request):
             return refused
         found = self.objects.get(request.path_params["name"])
         if found is None:
@@ -176,17 +180,19 @@ class OCI(Vendor):
         headers = {"etag": found.etag, "content-length": str(len(found.body))}
         return StreamingResponse(_chunks(found.body), 200, headers, "application/gzip")
 
+    def _refusal(self, request: Request) -> Response | None:
+        """What a request gets whose signature has another key id than the sandbox's."""
+        tokens = {SESSION_TOKEN, *self.instance.good_tokens()}
+        known = {f"{TENANCY}/{USER}/{FINGERPRINT}", *(f"ST${token}" for token in tokens)}
+        found = KEY_ID.search(request.headers.get("authorization", ""))
+        delegated = request.headers.get("opc-obo-token", DELEGATION_TOKEN)
+        if found and found[1] in known and delegated == DELEGATION_TOKEN:
+            return None
+        return error(401, "NotAuthenticated", "The required information to complete authentication "
+                     "was not provided or was incorrect.")  # fmt: skip
+
     def _report(self, day: int) -> Report:
         return Report(day + 1, FIRST_DAY + timedelta(days=day, hours=6, minutes=12), self.size)
-
-
-def refusal(request: Request) -> Response | None:
-    """What a request gets whose signature has another key id than the sandbox's."""
-    found = KEY_ID.search(request.headers.get("authorization", ""))
-    if found and found[1] in {f"{TENANCY}/{USER}/{FINGERPRINT}", f"ST${SESSION_TOKEN}"}:
-        return None
-    return error(401, "NotAuthenticated", "The required information to complete authentication "
-                 "was not provided or was incorrect.")  # fmt: skip
 
 
 def no_bucket(request: Request) -> Response | None:

@@ -14,12 +14,15 @@ from oci.circuit_breaker import NoCircuitBreakerStrategy
 from oci.object_storage import ObjectStorageClient
 
 from tap_oci.client import Storage, call
+from tap_oci.principals import platform_signer
 from tap_oci.retry import persist
 from tapsupport.errors import TapError
+from tapsupport.http import RetriableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+ENDPOINTS = ("service_endpoint", "identity_endpoint", "federation_endpoint")
 WRONG_SETTINGS = (
     oci.exceptions.InvalidConfig,
     oci.exceptions.ConfigFileNotFound,
@@ -30,13 +33,6 @@ WRONG_SETTINGS = (
     OSError,  # no such file
     ValueError,
     KeyError,  # no such line in a profile
-)
-NO_IDENTITY = (
-    oci.exceptions.BaseRequestException,
-    oci.exceptions.ClientError,
-    oci.exceptions.ServiceError,
-    OSError,  # also what the SDK raises where the platform's variables are missing
-    ValueError,
 )
 
 
@@ -61,7 +57,10 @@ def connect(config: Mapping[str, Any], before: Callable[[], None]) -> Storage:
     Raises:
         TapError: a setting is missing or wrong; the home region cannot be found out.
     """
-    identity = identify(config)
+    for name in ENDPOINTS:
+        if config.get(name) and not config[name].startswith(("http://", "https://")):
+            raise TapError(f"{name} must be a URL that begins with https://. Correct it.")
+    identity = identify(config, before)
     endpoint = config.get("service_endpoint")
     if not (config.get("region") or endpoint):
         look_up = partial(home_region, identity, config.get("identity_endpoint"))
@@ -72,7 +71,7 @@ def connect(config: Mapping[str, Any], before: Callable[[], None]) -> Storage:
     return Storage(client, config["namespace"], config.get("bucket") or identity.tenancy, before)
 
 
-def identify(config: Mapping[str, Any]) -> Identity:
+def identify(config: Mapping[str, Any], before: Callable[[], None]) -> Identity:
     """Read the key or ask the platform for an identity, as the setting `authentication` says.
 
     Raises:
@@ -80,7 +79,7 @@ def identify(config: Mapping[str, Any]) -> Identity:
     """
     kind = config["authentication"]
     if kind not in ("api_key", "config_file"):
-        return _principal(kind, config)
+        return _principal(kind, config, before)
     try:
         return _api_key(config) if kind == "api_key" else _config_file(config)
     except WRONG_SETTINGS as error:
@@ -104,7 +103,15 @@ def home_region(identity: Identity, endpoint: str | None) -> str:
         identity.config, **identity.options, **_quick(), service_endpoint=endpoint
     )
     doing = "Looking up the home region"
-    answer = call(doing, client.list_region_subscriptions, identity.tenancy)
+    try:
+        answer = call(doing, client.list_region_subscriptions, identity.tenancy)
+    except RetriableError:
+        raise
+    except TapError as error:
+        raise TapError(
+            f"{error} To do without the look-up, set region to the tenancy's home region; else "
+            "permit the user to inspect tenancies."
+        ) from None
     for region in answer.data:
         if region.is_home_region:
             return str(region.region_name)
@@ -142,26 +149,8 @@ def _config_file(config: Mapping[str, Any]) -> Identity:
     return Identity({"region": given["region"]}, {"signer": signer}, tenancy)
 
 
-def _principal(kind: str, config: Mapping[str, Any]) -> Identity:
-    token = config.get("delegation_token")
-    if kind == "delegation_token" and not token:
-        raise TapError("authentication delegation_token needs the setting delegation_token.")
-    signers = oci.auth.signers
-    makers: dict[str, Callable[[], Any]] = {
-        "instance_principal": signers.InstancePrincipalsSecurityTokenSigner,
-        "delegation_token": partial(
-            signers.InstancePrincipalsDelegationTokenSigner, delegation_token=token
-        ),
-        "resource_principal": signers.get_resource_principals_signer,
-        "workload_identity": signers.get_oke_workload_identity_resource_principal_signer,
-    }
-    try:
-        signer = makers[kind]()
-    except NO_IDENTITY as error:
-        raise TapError(
-            f"Getting an identity for authentication {kind} failed ({type(error).__name__}). It "
-            "works within Oracle Cloud only; elsewhere set authentication to api_key."
-        ) from None
+def _principal(kind: str, config: Mapping[str, Any], before: Callable[[], None]) -> Identity:
+    signer = platform_signer(kind, config, before)
     tenancy = config.get("tenancy") or getattr(signer, "tenancy_id", None)
     if not tenancy:
         raise TapError(f"authentication {kind} does not tell the tenancy. Set tenancy.")

@@ -56,6 +56,21 @@ def moment(config: Mapping[str, Any], setting: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def backfill_of(config: Mapping[str, Any]) -> Interval:
+    """Read the settings that say what is to be read again; without limits, nothing is.
+
+    Raises:
+        TapError: they are no dates, or no file can have been made between them.
+    """
+    interval = Interval(moment(config, "backfill_from"), moment(config, "backfill_to"))
+    if interval.begin and interval.end and interval.begin >= interval.end:
+        raise TapError(
+            f"backfill_from {config['backfill_from']} is not before backfill_to "
+            f"{config['backfill_to']}, so there would be nothing to read. Correct them."
+        )
+    return interval
+
+
 def report_of(name: str) -> str:
     """Return what all parts of a report share: the name without its part."""
     return PART.sub("", name)
@@ -72,7 +87,8 @@ class Bookmark:
 
     Args:
         prefix: What the files' names begin with.
-        state: The stream's state; empty in a first run.
+        state: The stream's state; empty in a first run. One of other names than those below
+            the prefix is of no use: listed from there, new files might never be seen.
         recheck_files: How many of the last files to list again, where names are numbers alone.
         recheck_days: How many days of folders to list again, where names have a date.
     """
@@ -83,6 +99,8 @@ class Bookmark:
         self._prefix = prefix
         self._recheck_files = recheck_files
         self._recheck_days = recheck_days
+        if not str(state.get("start", "")).startswith(prefix):
+            state = {}
         self._loaded: dict[str, str] = dict(state.get("loaded", {}))
         self._start: str | None = state.get("start")
         self._last_name: str = state.get("last_name", "")

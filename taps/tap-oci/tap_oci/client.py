@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import oci
+from oci.auth.certificate_retriever import InvalidCertificateFromInstanceMetadataError
 
 from tap_oci.retry import BROKEN, ChangedError, GoneError, broken, persist
 from tapsupport.errors import TapError
@@ -30,6 +31,11 @@ BROKEN_BEFORE_THE_BODY = (
     oci.exceptions.RequestException,
     oci.exceptions.ConnectTimeout,
     oci.exceptions.BaseRequestException,
+)
+NOT_UNDERSTOOD = (
+    ValueError,  # an answer that the SDK could not read, a proxy's page for example
+    RuntimeError,  # likewise of the platform, when a token was to be renewed to sign the request
+    InvalidCertificateFromInstanceMetadataError,
 )
 
 
@@ -139,14 +145,14 @@ def call(doing: str, method: Callable[..., Any], *arguments: str, **options: Any
         raise _refused(doing, error) from None
     except BROKEN_BEFORE_THE_BODY as error:
         raise broken(doing, error) from None
-    except ValueError as error:  # the SDK could not read the answer, a proxy's page for example
+    except NOT_UNDERSTOOD as error:
         raise broken(doing, error) from None
 
 
 def _refused(doing: str, error: oci.exceptions.ServiceError) -> TapError:
     """The error that fits a status ("oci.md", section 4, Errors)."""
     status, code = int(error.status), str(error.code)
-    found = f"{doing} failed: Object Storage answered {status} {code}"
+    found = f"{doing} failed: Oracle Cloud answered {status} {code}"
     passes = status == 409 and code in CONFLICTS_THAT_PASS  # noqa: PLR2004 - Conflict
     busy = status == 429 or status >= 500  # noqa: PLR2004 - TooManyRequests, a server's error
     if passes or (busy and status != NOT_IMPLEMENTED):

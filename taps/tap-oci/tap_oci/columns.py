@@ -8,6 +8,7 @@ one that the stream does not know becomes a new column with text.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,12 +89,22 @@ class Layout:
         Raises:
             TapError: two headers would be the same column.
         """
+        if repeated := [name for name, count in Counter(headers).items() if count > 1]:
+            raise TapError(
+                f"{file_name} has the column {repeated[0]} twice, so its values cannot be told "
+                "apart. Ask Oracle for a correct file."
+            )
         tags = [h for h in headers if self.folds_tags and h.startswith(TAG_PREFIX)]
         places: dict[str, str] = {}
         for header in headers:
             if header in tags:
                 continue
             name = column_name(header)
+            if not name:
+                raise TapError(
+                    f"{file_name} has a column without a name, number {headers.index(header) + 1}. "
+                    "Ask Oracle for a correct file."
+                )
             if name in places or name in OF_THE_FILE:
                 raise TapError(
                     f"{file_name} has the column {header}, but {name} stands for "

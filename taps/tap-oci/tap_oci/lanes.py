@@ -114,6 +114,7 @@ class Lane:
         self._count = count
         self._stop = threading.Event()
         self._layout = stream.layout
+        self._without_rows: list[str] = []  # files of this publication
         self._last: Future[Layout] = Future()
         self._last.set_result(self._layout)
 
@@ -123,6 +124,7 @@ class Lane:
         Raises:
             TapError: one cannot be read; those before it were sent.
         """
+        self._without_rows = []
         running: deque[Reading] = deque()
         sent: list[ReportFile] = []
 
@@ -198,11 +200,16 @@ class Lane:
         read = reading.result.result()
         if read is None or read.parquet is None:
             self._tap.run_directory.give_up([reading.path])
-            return [read.file] if read else []
+            if read is None:
+                return []
+            # No row of it tells the loader that those of its former self must go.
+            self._without_rows.append(read.file.name)
+            self._stream.write_schema(self._layout, self._without_rows)
+            return [read.file]
         layout = reading.link.layout.result()
         if layout != self._layout:
             self._layout = layout
-            self._stream.write_schema(layout)
+            self._stream.write_schema(layout, self._without_rows)
         self._tap.run_directory.hand_over(reading.path)
         if self._stream.sends_files:
             self._send_file(read.parquet, version)

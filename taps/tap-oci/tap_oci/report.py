@@ -160,9 +160,10 @@ class _Reason:
         if self.column:
             return TapError(
                 f"{file.name}: the column {self.column} holds a value that is not of its kind "
-                f"(number, time with a zone, JSON object), or a number with more than {SCALE} "
-                "decimals or 20 digits before them. For decimals set excess_decimals to round; "
-                "else ask Oracle for a correct file, or deselect the column."
+                "(number, time with a zone, JSON object, text in UTF-8), or a number with more "
+                f"than {SCALE} decimals or 20 digits before them. For decimals set "
+                "excess_decimals to round; else ask Oracle for a correct file, or deselect the "
+                "column."
             )
         return TapError(
             f"{file.name} arrived whole but is not gzip-compressed CSV with as many values in each "

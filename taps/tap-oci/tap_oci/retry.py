@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 import requests
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TRIES = 6
+LOOK_SECONDS = 1.0  # how long a wait goes on until it is seen whether the run is to end
 # How a connection fails while a body is read; the SDK has names of its own for what comes before.
 BROKEN = (
     urllib3.exceptions.HTTPError,
@@ -42,7 +44,7 @@ def persist(attempt: Callable[[], T], before: Callable[[], None]) -> T:
 
     Args:
         attempt: One try.
-        before: Called before every try; may raise to end the run.
+        before: Called before every try, and while waiting for it; may raise to end the run.
 
     Raises:
         TapError: it failed for good, or still fails after all tries.
@@ -52,7 +54,14 @@ def persist(attempt: Callable[[], T], before: Callable[[], None]) -> T:
         before()
         return attempt()
 
+    def wait(seconds: float) -> None:
+        while seconds > 0:
+            before()
+            time.sleep(min(seconds, LOOK_SECONDS))
+            seconds -= LOOK_SECONDS
+
     return tenacity.Retrying(
+        sleep=wait,
         retry=tenacity.retry_if_exception_type(RetriableError),
         stop=tenacity.stop_after_attempt(TRIES),
         wait=_wait,
@@ -65,7 +74,7 @@ def broken(doing: str, error: Exception) -> RetriableError:
     """What to say of a connection that failed."""
     return RetriableError(
         f"{doing} got no whole answer ({type(error).__name__}). Run again later; if it lasts, see "
-        "whether Oracle's Object Storage can be reached from here."
+        "whether region is right and Oracle's Object Storage can be reached from here."
     )
 
 

@@ -15,14 +15,14 @@ from singer_sdk import SchemaDirectory, Stream, StreamSchema
 from typing_extensions import override
 
 from tap_oci import schemas
-from tap_oci.choice import Bookmark, Interval, moment, reports
+from tap_oci.choice import Bookmark, Interval, backfill_of, moment, reports
 from tap_oci.columns import FILE_NAME, LINE_NUMBER, OF_THE_FILE, Layout
 from tap_oci.lanes import Lane
 from tap_oci.report import ReportReader
-from tapsupport.snapshot import snapshot, snapshot_version
+from tapsupport.snapshot import SLICES, snapshot, snapshot_version
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from singer_sdk.helpers._batch import BatchConfig
     from singer_sdk.helpers.types import Context, Record
@@ -77,10 +77,13 @@ class ReportStream(Stream):
         """Whether some rows of one file are enough, and count as not loaded."""
         return self.ABORT_AT_RECORD_COUNT is not None
 
-    def write_schema(self, layout: Layout) -> None:
-        """Tell of columns that were not known before."""
+    def write_schema(self, layout: Layout, without_rows: Sequence[str] = ()) -> None:
+        """Tell of columns that were not known before, and of files that have no rows (any more)."""
         for message in super()._generate_schema_messages():
-            self._tap.write_message(_with_layout(message, layout))
+            told = _with_layout(message, layout)
+            if without_rows:
+                told.schema[SLICES] = list(without_rows)
+            self._tap.write_message(told)
 
     # The run
 
@@ -88,7 +91,7 @@ class ReportStream(Stream):
         """List what this run reads, report by report."""
         config = self.config
         prefix = config[self.prefix_setting]
-        backfill = Interval(moment(config, "backfill_from"), moment(config, "backfill_to"))
+        backfill = backfill_of(config)
         is_backfill = backfill != Interval()
         wanted = backfill if is_backfill else Interval(begin=moment(config, "start_date"))
         self._bookmark = None if is_backfill else Bookmark(

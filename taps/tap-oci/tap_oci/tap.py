@@ -107,6 +107,12 @@ class TapOCI(ArrowTap):
             description="URL of the identity service. Default: that of lookup_region.",
         ),
         th.Property(
+            "federation_endpoint",
+            th.StringType,
+            description="URL of the service that gives instances their tokens, up to /v1/x509. "
+            "Default: that of the instance's region.",
+        ),
+        th.Property(
             "namespace",
             th.StringType,
             default="bling",

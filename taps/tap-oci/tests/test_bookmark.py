@@ -128,6 +128,28 @@ def test_a_date_that_is_none_is_refused_before_the_first_request(oracle: Oracle)
     assert oracle.vendor.requests == []
 
 
+@pytest.mark.parametrize("end", ["2026-01-01", "2026-01-05T00:00:00+00:00"])
+def test_a_backfill_of_no_time_is_refused(oracle: Oracle, end: str) -> None:
+    """Else it would end well, and have read nothing."""
+    with pytest.raises(TapError, match="backfill_from 2026-01-05 is not before backfill_to"):
+        oracle.sync(backfill_from="2026-01-05", backfill_to=end)
+
+    assert oracle.vendor.requests == []
+
+
+def test_another_prefix_begins_anew(oracle: Oracle) -> None:
+    """Its names may all come before the former ones, where no run would look for new files."""
+    state = oracle.sync("oci_cost_report").state
+    body = next(iter(oracle.vendor.objects.values())).body
+    oracle.vendor.put("copies/0001-00001.csv.gz", body, FIRST_DAY)
+    oracle.vendor.requests.clear()
+
+    second = oracle.sync("oci_cost_report", state=state, cost_prefix="copies/")
+
+    assert oracle.reads() == ["0001-00001.csv.gz"]
+    assert second.state["bookmarks"]["oci_cost_report"]["last_name"].startswith("copies/")
+
+
 def test_publications_hold_whole_reports(oracle: Oracle) -> None:
     """The state after each covers it, so that a run that dies goes on behind it."""
     result = oracle.sync("oci_cost_report", files_per_publication=2)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sandbox.vendors.oci_reports import COST, FOCUS
-from sandbox.vendors.oci_rows import FIRST_DAY
+from sandbox.vendors.oci_reports import COST, FIRST_NUMBER, FOCUS
+from sandbox.vendors.oci_rows import FIRST_DAY, compressed
 
 if TYPE_CHECKING:
     from conftest import Oracle
@@ -96,14 +96,15 @@ def pipeline(oracle: Oracle, warehouse: Warehouse, tmp_path: Path) -> Pipeline:
 
 
 def test_every_value_arrives_and_changes_replace_themselves(pipeline: Pipeline) -> None:
-    """New columns in mid-run and in later files; a file that was written anew, with fewer rows."""
+    """New columns in mid-run and later; files that were written anew, with other or no rows."""
     pipeline.succeed(max_pending_files=3)
     assert pipeline.loaded(COST_TABLE) == pipeline.in_bucket(COST_TABLE, COST)
     assert pipeline.loaded(FOCUS_TABLE) == pipeline.in_bucket(FOCUS_TABLE, FOCUS)
 
     objects = pipeline.oracle.vendor.objects
-    first, *_, last = sorted(name for name in objects if name.startswith(COST))
+    first, second, *_, last = sorted(name for name in objects if name.startswith(COST))
     pipeline.oracle.vendor.put(last, objects[first].body, FIRST_DAY)
+    pipeline.oracle.vendor.put(second, compressed(["cost/myCost"], []), FIRST_DAY)
     pipeline.oracle.vendor.add_day(8)
     pipeline.succeed()
     pipeline.state = {}
@@ -128,6 +129,24 @@ def test_a_run_that_is_killed_publishes_no_half_report_and_goes_on(pipeline: Pip
     }
     assert pipeline.loaded(COST_TABLE) == pipeline.in_bucket(COST_TABLE, COST)
     assert pipeline.loaded(FOCUS_TABLE) == pipeline.in_bucket(FOCUS_TABLE, FOCUS)
+
+
+@pytest.mark.parametrize("path", ["/o?", f"{FIRST_NUMBER + 5:016}-00001.csv.gz"])
+def test_sigterm_ends_a_wait(pipeline: Pipeline, path: str) -> None:
+    """The server may ask for minutes, of which a scheduler would not wait for the end."""
+    asked = {"status": 429, "headers": {"Retry-After": "300"}, "body": '{"code": "TooMany"}'}
+    pipeline.oracle.vendor.faults.add(path=path, **asked)
+    command = [str(BIN / "tap-oci"), "--config", pipeline._write("tap", pipeline.oracle.config)]
+    tap = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert tap.stderr
+    for line in tap.stderr:
+        if b"Trying again in 300 s" in line:
+            break
+
+    tap.send_signal(signal.SIGTERM)
+
+    _, log = tap.communicate(timeout=30)
+    assert tap.returncode == 128 + signal.SIGTERM, log
 
 
 def test_sigterm_ends_between_two_blocks(pipeline: Pipeline) -> None:

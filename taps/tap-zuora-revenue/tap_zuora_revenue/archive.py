@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ from tapsupport.errors import TapError
 if TYPE_CHECKING:
     from tap_zuora_revenue.csv_pages import Page
     from tap_zuora_revenue.progress import Progress
+
+# Else gcsfs asks a service beside for the kind of the bucket, waits up to a minute for its answer,
+# and does so for each page where it gets none. What is written here is the same for all kinds.
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class Archive:
         try:
             with fsspec.open(f"{self._folder}/{name}", "wb", auto_mkdir=True) as file:
                 file.write(content)
-        except (OSError, ValueError, ImportError) as error:
+        except Exception as error:  # each storage has errors of its own, of no common kind
             raise TapError(
                 f"{self._view}: writing {name} to the archive failed ({type(error).__name__}). "
                 "Check archive_root and that this program may write there."

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from abc import abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jwt
 from requests.auth import AuthBase, HTTPBasicAuth
 from typing_extensions import override
 
+from tap_zuora_revenue.answers import BAD_REQUEST, NOT_ENABLED, UNAUTHORIZED, json_of
 from tapsupport.errors import TapError
 from tapsupport.http import HttpSession, RetriableError
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 EARLY_SECONDS = 120.0  # a token is renewed so long before it ends
 USUAL_SECONDS = 1500.0  # how long a token is used when it does not say when it ends
-BAD_REQUEST, UNAUTHORIZED, NOT_ENABLED = 400, 401, 405
+LAST_SECONDS = (5.0, 5.0)  # to connect and to answer, for what is asked when the run ends
 SWITCHED_OFF = (
     "Zuora Revenue answered 405: its API service is not enabled for this tenant. Have the "
     "vendor's support enable it."
@@ -42,8 +44,20 @@ class Token(AuthBase):
 
     @override
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        r.headers[self.header] = self._current()
-        return r
+        return self.sign(r, self._session)
+
+    def sign(
+        self, request: requests.PreparedRequest, session: HttpSession
+    ) -> requests.PreparedRequest:
+        """Sign a request; the session is for a log-in, if there must be one."""
+        request.headers[self.header] = self._current(session)
+        return request
+
+    @property
+    def hasty(self) -> AuthBase:
+        """The same token for what is asked when the run ends, which must not end the log-in."""
+        session = replace(self._session, tries=1, before=lambda: None, timeout=LAST_SECONDS)
+        return _Hasty(self, session)
 
     def renew(self, refused: requests.PreparedRequest) -> None:
         """Let the next request have another token than the one refused."""
@@ -55,26 +69,38 @@ class Token(AuthBase):
         self._session.session.close()
 
     @abstractmethod
-    def _fetch(self) -> tuple[str, float]:
+    def _fetch(self, session: HttpSession) -> tuple[str, float]:
         """Log in; the header's value, and when it ends, in seconds since the epoch."""
 
-    def _current(self) -> str:
+    def _current(self, session: HttpSession) -> str:
         with self._lock:
             if self._refusal:  # once is enough: more could lock the user out
                 raise self._refusal
             if self._value is None or time.time() >= self._renew_at:
-                self._value, ends_at = self._log_in()
+                self._value, ends_at = self._log_in(session)
                 self._renew_at = ends_at - EARLY_SECONDS
             return self._value
 
-    def _log_in(self) -> tuple[str, float]:
+    def _log_in(self, session: HttpSession) -> tuple[str, float]:
         try:
-            return self._fetch()
+            return self._fetch(session)
         except RetriableError:
             raise
         except TapError as error:
             self._refusal = error
             raise
+
+
+class _Hasty(AuthBase):
+    """Signs as a token does, but logs in through another session."""
+
+    def __init__(self, token: Token, session: HttpSession) -> None:
+        self._token = token
+        self._session = session
+
+    @override
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        return self._token.sign(r, self._session)
 
 
 class RevproToken(Token):
@@ -95,8 +121,8 @@ class RevproToken(Token):
         )
 
     @override
-    def _fetch(self) -> tuple[str, float]:
-        response = self._session.post(
+    def _fetch(self, session: HttpSession) -> tuple[str, float]:
+        response = session.post(
             "/v1/authenticate", headers=self._headers, accept=(200, 400, 401, 405)
         )
         if response.status_code == NOT_ENABLED:
@@ -130,10 +156,12 @@ class OneIdToken(Token):
         )
 
     @override
-    def _fetch(self) -> tuple[str, float]:
+    def _fetch(self, session: HttpSession) -> tuple[str, float]:
         name, secret = self._client
         form = {"client_id": name, "client_secret": secret, "grant_type": "client_credentials"}
-        body = self._session.post("", data=form).json()
+        body = json_of(session.post("", data=form))
+        if body is None:
+            raise RetriableError("Zuora OneID sent no JSON. Run again later, or check the address.")
         if not isinstance(body, dict) or not body.get("access_token"):
             raise TapError("Zuora OneID sent no access_token. Check oauth_token_url.")
         seconds = float(body.get("expires_in") or USUAL_SECONDS + EARLY_SECONDS)

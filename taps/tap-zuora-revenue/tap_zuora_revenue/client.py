@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tap_zuora_revenue.auth import (
+from tap_zuora_revenue.answers import (
     BAD_REQUEST,
+    FORBIDDEN,
+    NO_ROWS,
+    NO_SUCH_PAGE,
     NOT_ENABLED,
-    SWITCHED_OFF,
+    OK,
+    TOO_MANY,
     UNAUTHORIZED,
-    make_token,
+    is_limited,
+    json_of,
+    vendor_message,
 )
+from tap_zuora_revenue.auth import LAST_SECONDS, SWITCHED_OFF, make_token
 from tap_zuora_revenue.tasks import Task, parse_tasks
 from tapsupport.errors import TapError
-from tapsupport.http import MESSAGE_LENGTH, HttpSession, RetriableError, json_message
+from tapsupport.http import HttpSession, RetriableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,34 +35,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NO_ROWS, FORBIDDEN, NO_SUCH_PAGE, TOO_MANY = 204, 403, 404, 429
-UNDERSTOOD = (200, NO_ROWS, UNAUTHORIZED, NOT_ENABLED)
+UNDERSTOOD = (OK, NO_ROWS, UNAUTHORIZED, NOT_ENABLED)
 OF_PAGES = (*UNDERSTOOD, BAD_REQUEST, FORBIDDEN, NO_SUCH_PAGE, TOO_MANY)
-LAST_SECONDS = (5.0, 5.0)  # to connect and to answer, for a cancellation when the run ends
+NO_JSON_SECONDS = 5.0  # until it is seen whether a gateway's page has gone
+OF_CANCELLATION = (*UNDERSTOOD, 202, BAD_REQUEST, NO_SUCH_PAGE)
 STATUS = "/v2/biviews-status"
-
-
-def vendor_message(response: requests.Response) -> str:
-    """The vendor's words of a refusal, which come as JSON or as plain text, of any type."""
-    text = response.text.strip()
-    return json_message(response) or ("" if text[:1] in "<{[" else text[:MESSAGE_LENGTH])
-
-
-def is_pending(response: requests.Response) -> bool:
-    """Whether a page is not ready yet, or lies behind a last page that was full."""
-    return response.status_code == BAD_REQUEST and "not yet cached" in _words(response)
-
-
-def is_limited(response: requests.Response) -> bool:
-    """Whether too many queries run; status and text of that answer are not documented."""
-    if response.status_code == TOO_MANY:
-        return True
-    refused = response.status_code in (BAD_REQUEST, FORBIDDEN)
-    return refused and any(word in _words(response) for word in ("limit", "quota"))
-
-
-def _words(response: requests.Response) -> str:
-    return response.text.lower().replace("not cached", "not yet cached")
 
 
 @dataclass
@@ -80,7 +65,9 @@ class Client:
             timeout=(10.0, config["read_timeout_seconds"]),
         )
         self._once = replace(self._session, tries=1)
-        self._last_words = replace(self._once, before=lambda: None, timeout=LAST_SECONDS)
+        self._last_words = replace(
+            self._once, auth=self._token.hasty, before=lambda: None, timeout=LAST_SECONDS
+        )
         self._client_id = {"clientId": config["application_client_id"]}
         self._paging = {"pageSize": config["page_size"], "outputType": config["output_type"]}
         self._lock = threading.Lock()
@@ -116,23 +103,29 @@ class Client:
         return response
 
     def count(self, view: str, window: Window) -> int | None:
-        """How many rows a window has; None when the server takes too long to count them.
+        """How many rows a window has; None when the server does not come to count them.
 
         Raises:
             TapError: it answers something else.
         """
         params = {**self._client_id, **_dates(window)}
         try:
-            response = self._ask(self._once, f"/v2/biviews/count/{view}", UNDERSTOOD, params=params)
+            response = self._ask(self._once, f"/v2/biviews/count/{view}", OF_PAGES, params=params)
         except RetriableError as error:
             logger.info("%s: counting rows failed. %s", view, error)
             return None
+        if is_limited(response):
+            logger.info("%s: rows were not counted. %s", view, vendor_message(response))
+            return None
+        if response.status_code in (BAD_REQUEST, FORBIDDEN, NO_SUCH_PAGE):
+            raise self.refusal(view, response)
         if response.status_code == NO_ROWS:
             return 0
-        body = response.json()
-        if not isinstance(body, dict) or "count" not in body:
-            raise TapError(f"Zuora Revenue: the row count of {view} has no field count.")
-        return int(body["count"])
+        body = json_of(response)
+        count = body.get("count") if isinstance(body, dict) else None
+        if body is not None and not str(count).isdigit():
+            raise TapError(f"Zuora Revenue: the row count of {view} has no number in field count.")
+        return None if body is None else int(str(count))
 
     def tasks(self) -> list[Task]:
         """The tasks of this client, those of other programs too."""
@@ -197,7 +190,7 @@ class Client:
 
     def cancel_task(self, task_id: str) -> None:
         """Cancel one task; one that is gone already is no error."""
-        self._last_words.request("DELETE", f"{STATUS}/{task_id}", accept=(200, 202, 204, 400, 404))
+        self._ask(self._last_words, f"{STATUS}/{task_id}", OF_CANCELLATION, method="DELETE")
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -212,20 +205,31 @@ class Client:
         return next((task for task in found if task.lives), None)
 
     def _tasks(self, session: HttpSession) -> list[Task]:
-        response = self._ask(session, STATUS, UNDERSTOOD)
-        return [] if response.status_code == NO_ROWS else parse_tasks(response.json())
+        for _ in range(session.tries):
+            response = self._ask(session, STATUS, UNDERSTOOD)
+            if response.status_code == NO_ROWS:
+                return []
+            body = json_of(response)
+            if body is not None:
+                return parse_tasks(body)
+            time.sleep(NO_JSON_SECONDS)
+        raise TapError(
+            "Zuora Revenue: the answer of biviews-status is no JSON, perhaps a gateway's page. Run "
+            "again later; if it lasts, check api_url."
+        )
 
     def _ask(
         self,
         session: HttpSession,
         path: str,
         accept: tuple[int, ...],
+        method: str = "GET",
         **options: Any,  # noqa: ANN401 - of requests.Session.request
     ) -> requests.Response:
-        response = session.get(path, accept=accept, **options)
+        response = session.request(method, path, accept=accept, **options)
         if response.status_code == UNAUTHORIZED:  # expired; once more, with all else as it was
             self._token.renew(response.request)
-            response = session.get(path, accept=accept, **options)
+            response = session.request(method, path, accept=accept, **options)
         if response.status_code == UNAUTHORIZED:
             raise TapError(
                 f"Zuora Revenue refused a new token for {path}. Check auth_method and role."

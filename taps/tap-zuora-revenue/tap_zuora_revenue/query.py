@@ -13,10 +13,17 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tap_zuora_revenue.client import NO_ROWS, NO_SUCH_PAGE, is_limited, is_pending
+from tap_zuora_revenue.answers import (
+    NO_ROWS,
+    NO_SUCH_PAGE,
+    OK,
+    is_limited,
+    is_pending,
+)
 from tap_zuora_revenue.csv_pages import BrokenPageError, Page, read_page
+from tap_zuora_revenue.waiting import Waiting
 from tapsupport.errors import TapError
-from tapsupport.http import RetriableError, asked_wait
+from tapsupport.http import RetriableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,18 +32,20 @@ if TYPE_CHECKING:
 
     from tap_zuora_revenue.client import Client
     from tap_zuora_revenue.tasks import Task
+    from tap_zuora_revenue.waiting import Patience
     from tap_zuora_revenue.windows import Window
 
 logger = logging.getLogger(__name__)
 
-OK = 200
 TOKEN = "continuation-token"  # noqa: S105 - a header's name
 FIRST_PAGE_TRIES = 6
 LONGEST_WAIT_SECONDS = 60.0
 WAITS_BEFORE_LOOK = 5  # answers "not yet cached" before the task's status is asked for
 LOOKS_AT_FINISHED = 5  # a finished task's page that does not come after so many is lost
 BROKEN_PAGE_TRIES = 4
-TOTAL_ROWS = re.compile(r"total[\s_]*(?:number[\s_]*of[\s_]*)?rows\D{0,20}?(\d+)", re.IGNORECASE)
+TOTAL_ROWS = re.compile(
+    r"total[\s_]*(?:number[\s_]*of[\s_]*)?rows\D{0,20}?(\d{1,3}(?:,\d{3})+|\d+)", re.IGNORECASE
+)
 
 
 class RestartError(Exception):
@@ -60,14 +69,6 @@ class _Tries:
 
     broken: int = 0
     missing: int = 0
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How often to ask for what is not ready, and how long in all, in seconds."""
-
-    poll_seconds: float
-    total_seconds: float
 
 
 @dataclass
@@ -128,7 +129,8 @@ class Query:
 
     def _first_page(self) -> Page | None:
         """Begin the task, or find the one that a lost answer had begun."""
-        tries, waited = 0, 0.0
+        tries = 0
+        waiting = Waiting(self.view, "a free place for its query", self.patience)
         while True:
             response: requests.Response | None = None
             try:
@@ -145,7 +147,7 @@ class Query:
                 self._adopt(task.id)
                 return self._page(1)
             if failure is None:
-                waited += self._wait(waited, response, "a free place for its query")
+                waiting.sleep(response)
             else:
                 tries += 1
                 self._pause(failure, tries)
@@ -198,14 +200,14 @@ class Query:
     def _page(self, number: int, response: requests.Response | None = None) -> Page | None:
         """Ask for a page until it comes; None behind the last one."""
         tries = _Tries()
-        waited = 0.0
+        waiting = Waiting(self.view, f"page {number}", self.patience)
         while True:
             if response is None:
                 response = self.client.page(self.view, self.window, number, self.task_id)
             found = self._understand(number, response, tries)
             if found is not Answer.LATER:
                 return found if isinstance(found, Page) else None
-            waited += self._wait(waited, response, f"page {number}")
+            waiting.sleep(response)
             response = None
 
     def _understand(self, number: int, response: requests.Response, tries: _Tries) -> Page | Answer:
@@ -250,7 +252,7 @@ class Query:
     def _check_total(self, text: str) -> None:
         """At the end of the pages: has every row come that the server says there are?"""
         found = TOTAL_ROWS.search(text)
-        total = int(found[1]) if found else None
+        total = int(found[1].replace(",", "")) if found else None
         if total is None and (task := self._task()) and task.queue != "active":
             total = task.rows
         if total is None:
@@ -294,15 +296,3 @@ class Query:
 
     def _task(self) -> Task | None:
         return self.client.task(self.task_id) if self.task_id else None
-
-    def _wait(self, waited: float, response: requests.Response | None, what: str) -> float:
-        """Sleep, and return for how long."""
-        if waited >= self.patience.total_seconds:
-            raise TapError(
-                f"{self.view}: waited {waited:.0f} s for {what}. Look which tasks run in the "
-                "tenant (Activity monitoring), or raise patience_seconds."
-            )
-        asked = None if response is None else asked_wait(response)
-        seconds = asked or self.patience.poll_seconds
-        time.sleep(seconds)
-        return seconds

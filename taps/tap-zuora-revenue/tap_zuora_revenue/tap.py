@@ -12,10 +12,11 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from typing_extensions import override
 
 from tap_zuora_revenue.client import Client
-from tap_zuora_revenue.query import Patience, Query
+from tap_zuora_revenue.query import Query
 from tap_zuora_revenue.side_by_side import sync_streams
 from tap_zuora_revenue.streams import BiView
 from tap_zuora_revenue.views import VIEWS
+from tap_zuora_revenue.waiting import Patience
 from tap_zuora_revenue.windows import Window, as_text, parse_moment
 from tapsupport.arrow_tap import ArrowTap
 from tapsupport.errors import TapError, failure_summary

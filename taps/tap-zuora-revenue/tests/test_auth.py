@@ -99,6 +99,16 @@ def test_a_refused_oauth_client(tenant: Tenant) -> None:
     assert "Check oauth_client_id and oauth_client_secret." in said
 
 
+@pytest.mark.usefixtures("clock")
+def test_a_gateways_page_in_place_of_an_oauth_token(tenant: Tenant) -> None:
+    """HTML with status 200; the log-in is tried again."""
+    tenant.vendor.faults.add(path="oauth2", status=200, body="<html>secret</html>", times=2)
+
+    result = tenant.sync(LINES, **oauth(tenant))
+
+    assert tenant.sent(result, LINES) == tenant.expected(LINES)
+
+
 def test_a_log_in_without_its_token(tenant: Tenant) -> None:
     tenant.vendor.faults.add(path="authenticate", status=200, body='{"status":"success"}')
 

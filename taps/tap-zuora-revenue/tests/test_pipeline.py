@@ -206,9 +206,11 @@ def test_a_tap_killed_in_mid_view_goes_on(tenant: Tenant, loader: Loader) -> Non
     assert tenant.in_order(loader.rows(LINES)) == tenant.in_order(tenant.expected(LINES))
 
 
-@pytest.mark.parametrize("has_token", [True, False])
-def test_sigterm_cancels_our_task(tenant: Tenant, *, has_token: bool) -> None:
-    """Even while the tap waits for an answer, and even when it does not know its token yet."""
+@pytest.mark.parametrize(
+    ("has_token", "is_logged_in"), [(True, True), (False, True), (True, False)]
+)
+def test_sigterm_cancels_our_task(tenant: Tenant, *, has_token: bool, is_logged_in: bool) -> None:
+    """Even while it waits for an answer, does not know its task yet, or must log in once more."""
     tenant.vendor.page_seconds, tenant.vendor.hold_seconds = 600.0, 600.0
     if has_token:
         tenant.vendor.page_seconds = 0.0
@@ -228,6 +230,8 @@ def test_sigterm_cancels_our_task(tenant: Tenant, *, has_token: bool) -> None:
         while not tenant.vendor.tasks:
             assert tap.poll() is None
             os.sched_yield()
+    if not is_logged_in:
+        tenant.vendor.expire_tokens()
 
     tap.send_signal(signal.SIGTERM)
     _, log = tap.communicate(timeout=30)

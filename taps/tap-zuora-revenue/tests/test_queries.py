@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 HOLDS = "BI3_RC_HOLD"
 LINES = "BI3_RC_LNS"
+HTML = "<html><body>Service unavailable</body></html>"
 START, END = "2016-07-26T00:00:00", "2030-01-01T00:00:00"
 
 
@@ -88,6 +89,33 @@ def test_a_refusal_for_too_many_queries_is_waited_for(
     assert tenant.sent(result, LINES) == tenant.expected(LINES)
     assert other.status == ""
     assert len(clock) >= 3
+
+
+def test_what_is_waited_for_is_said(
+    tenant: Tenant, clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once for each wait, with the vendor's own words: it may last an hour."""
+    text = "Data query quota reached"
+    tenant.vendor.faults.add(path="pagenum=1", status=403, body=text, times=5)
+
+    with caplog.at_level("INFO"):
+        tenant.sync(LINES)
+
+    assert caplog.text.count(f"{LINES}: waiting for a free place for its query. {text}") == 1
+    assert len(clock) == 5
+
+
+@pytest.mark.parametrize("text", ["pageSize is above the limit of 5000", "Page size limit: 5000"])
+def test_a_page_size_above_the_tenants_limit_is_not_waited_for(
+    tenant: Tenant, clock: list[float], text: str
+) -> None:
+    """Tenants may have lower limits than the vendor's; the answer speaks of a limit, too."""
+    tenant.vendor.faults.add(path="pagenum=1", status=400, body=text, times=100)
+
+    _, said = tenant.fail(LINES)
+
+    assert f"was refused with 400: {text}. Check application_client_id, page_size" in said
+    assert clock == []
 
 
 @pytest.mark.usefixtures("clock")
@@ -223,6 +251,39 @@ def test_a_cancellation_that_fails_hides_no_error(
 
     assert "no view" in said
     assert "cancelling the task failed" in caplog.text
+
+
+def test_a_gateways_page_in_place_of_the_status(tenant: Tenant, clock: list[float]) -> None:
+    """HTML with status 200, as it comes for pages too: it is asked for again, a while."""
+    tenant.vendor.gateway_timeouts = 1
+    tenant.vendor.faults.add(path="biviews-status", status=200, body=HTML, times=2)
+
+    result = tenant.sync(LINES)
+
+    assert tenant.sent(result, LINES) == tenant.expected(LINES)
+    assert len(tenant.vendor.tasks) == 1
+    assert clock == [5.0, 5.0]
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_status_that_stays_a_gateways_page_fails_the_view_alone(tenant: Tenant) -> None:
+    tenant.vendor.faults.add(path=f"{LINES}?", status=504)
+    tenant.vendor.faults.add(path="biviews-status", status=200, body=HTML, times=6)
+
+    result, said = tenant.fail(LINES, "BI3_CALENDAR", max_parallel_views=1)
+
+    assert f"{LINES}: Zuora Revenue: the answer of biviews-status is no JSON" in said
+    assert tenant.sent(result, "BI3_CALENDAR") == tenant.expected("BI3_CALENDAR")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"), [(HTML, "could not be counted"), ('{"count": null}', "no number in field")]
+)
+def test_a_count_that_is_none(tenant: Tenant, body: str, said: str) -> None:
+    tenant.vendor.faults.add(path="pagenum=1", status=404)
+    tenant.vendor.faults.add(path="/count/", status=200, body=body)
+
+    assert said in tenant.fail(LINES)[1]
 
 
 @pytest.mark.usefixtures("clock")

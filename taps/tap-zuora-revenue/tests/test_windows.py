@@ -86,10 +86,11 @@ def test_later_runs_begin_with_the_windows_found(tenant: Tenant) -> None:
     assert not tenant.vendor.seen("count")
 
 
-def test_halving_does_without_counts(tenant: Tenant) -> None:
-    """A count scans everything and may time out."""
+@pytest.mark.parametrize("fault", [{"status": 504}, {"status": 400, "body": "Rate limit alert"}])
+def test_halving_does_without_counts(tenant: Tenant, fault: dict[str, Any]) -> None:
+    """A count scans everything, and may time out or be one query too many."""
     tenant.vendor.row_limit = 15
-    tenant.vendor.faults.add(path="/count/", status=504, times=100)
+    tenant.vendor.faults.add(path="/count/", times=100, **fault)
 
     result = tenant.sync(SCHEDULES, max_query_rows=15)
 
