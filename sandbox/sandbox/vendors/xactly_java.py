@@ -1,8 +1,8 @@
-"""The modules jaydebeapi and jpype, played over the stand-in's data, for tests without Java.
+"""The modules jaydebeapi and jpype, played over the stand-in's data, as with the vendor's driver.
 
-Only what an extractor calls exists, with Java's own names, and it answers as the fact sheet says of
-the driver (sections 4 and 10): names in upper case, dates as java.time objects, numbers as
-BigDecimal, ids as floating point.
+That driver is not to be had, and another real one cannot show what is said of it (fact sheet,
+sections 4 and 10): its URL, names in upper case, dates as java.time objects, numbers as BigDecimal,
+ids as floating point, calls that hang. Only what an extractor calls exists, with Java's own names.
 """
 
 # ruff: noqa: N802 - Java's names
@@ -12,18 +12,17 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from decimal import Decimal
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING
 
 from sandbox.vendors.xactly import PASSWORD, USERNAME, Xactly
 from sandbox.vendors.xactly_data import ZONED, SqlError
-from sandbox.vendors.xactly_tables import TABLES, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DRIVER = "com.xactly.connect.jdbc.Driver"
-VARCHAR, NUMERIC, TIMESTAMP = 12, 2, 93
+VARCHAR = 12  # of java.sql.Types
 
 
 class JException(Exception):  # noqa: N818 - JPype's name
@@ -57,8 +56,12 @@ class Java:
     def modules(self) -> Mapping[str, ModuleType]:
         """What takes the place of the real ones in `sys.modules`."""
         jpype, jaydebeapi = ModuleType("jpype"), ModuleType("jaydebeapi")
+        lang = SimpleNamespace(Thread=_Thread, ClassLoader=_ClassLoader)
         jpype.__dict__.update(
-            JException=JException, isJVMStarted=lambda: bool(self.options), startJVM=self._start
+            JException=JException,
+            isJVMStarted=lambda: bool(self.options),
+            startJVM=self._start,
+            java=SimpleNamespace(lang=lang),
         )
         jaydebeapi.__dict__.update(connect=self._connect)
         return {"jpype": jpype, "jaydebeapi": jaydebeapi}
@@ -89,9 +92,6 @@ class _Connection:
 
     def createStatement(self) -> _Statement:
         return _Statement(self.java)
-
-    def getMetaData(self) -> _MetaData:
-        return _MetaData()
 
     def close(self) -> None:
         self.java.closed += 1
@@ -139,6 +139,12 @@ class _ResultSet:
     def getColumnLabel(self, place: int) -> str:
         return self.names[place - 1]
 
+    def getColumnType(self, _: int) -> int:
+        return VARCHAR
+
+    def getColumnTypeName(self, _: int) -> str:
+        return "VARCHAR"
+
     def next(self) -> bool:
         java = self.statement.java
         if java.hangs:
@@ -157,32 +163,29 @@ class _ResultSet:
         return self.row[place - 1]
 
 
-class _MetaData:
-    """java.sql.DatabaseMetaData, which writes names in upper case."""
+class _Thread:
+    """java.lang.Thread, as far as it says nothing."""
 
-    def getColumns(self, _: None, schema: str, table: str, pattern: str) -> _Found:
-        known = (schema, pattern) == ("XACTLY", "%") and table.isupper()
-        return _Found(columns_of(table.lower()) if known and table.lower() in TABLES else {})
+    @staticmethod
+    def attachAsDaemon() -> None:
+        """Threads are Python's own here."""
+
+    @staticmethod
+    def detach() -> None:
+        """Likewise."""
+
+    @staticmethod
+    def currentThread() -> _Thread:
+        return _Thread()
+
+    def setContextClassLoader(self, _: object) -> None:
+        """There are no classes to load."""
 
 
-class _Found:
-    """A result of metadata: a row for each column."""
-
-    def __init__(self, columns: dict[str, str]) -> None:
-        self.columns = iter(columns.items())
-        self.current = ("", "")
-
-    def next(self) -> bool:
-        self.current = next(self.columns, ("", ""))
-        return self.current != ("", "")
-
-    def getString(self, label: str) -> str:
-        return {"COLUMN_NAME": self.current[0]}[label]
-
-    def getInt(self, label: str) -> int:
-        name, letter = self.current
-        kind = NUMERIC if letter == "n" else VARCHAR
-        return {"DATA_TYPE": TIMESTAMP if name.endswith("DATE") else kind}[label]
+class _ClassLoader:
+    @staticmethod
+    def getSystemClassLoader() -> object:
+        return None
 
 
 class _JavaObject:

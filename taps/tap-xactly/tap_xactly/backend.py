@@ -5,13 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tapsupport.errors import TapError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from tap_xactly.statement import Select
 
@@ -33,7 +33,7 @@ class LoginRefusedError(TapError):
 class Backend(Protocol):
     """One way in. Connects when first needed."""
 
-    def select(self, statement: Select) -> Iterator[Columns]:
+    def select(self, statement: Select) -> Generator[Columns, None, None]:
         """Run a statement and yield its result in batches, of which none is empty.
 
         Raises:
@@ -67,12 +67,12 @@ def as_columns(rows: Sequence[Sequence[object]], statement: Select) -> Columns:
 
 
 def read_ahead(
-    batches: Iterator[T], meanwhile: Callable[[], None], seconds: float | None
+    batches: Generator[T, None, None], meanwhile: Callable[[], None], seconds: float | None
 ) -> Iterator[T]:
     """Take batches in a thread of its own, so that a call that hangs can be left.
 
     Args:
-        batches: Runs in the other thread.
+        batches: Runs in the other thread, and is closed there.
         meanwhile: Called again and again while waiting; may raise to end it.
         seconds: The longest wait for one batch; None leaves it to `batches`.
 
@@ -113,12 +113,15 @@ def _next(
     raise ResultLostError(f"No answer came for {seconds:.0f} seconds.")
 
 
-def _fill(batches: Iterator[T], ready: queue.Queue[T | _End], left: threading.Event) -> None:
+def _fill(
+    batches: Generator[T, None, None], ready: queue.Queue[T | _End], left: threading.Event
+) -> None:
     error: BaseException | None = None
     try:
-        for batch in batches:
-            if not _put(ready, batch, left):
-                return
+        with closing(batches):
+            for batch in batches:
+                if not _put(ready, batch, left):
+                    return
     except BaseException as caught:  # noqa: BLE001 - raised again in the caller's thread
         error = caught
     _put(ready, _End(error), left)

@@ -22,7 +22,7 @@ from tapsupport.errors import TapError
 from tapsupport.http import MESSAGE_LENGTH, HttpSession, json_message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
     from tap_xactly.statement import Select
 
@@ -85,7 +85,7 @@ class Https:
         self._http = self._session((10.0, config["statement_timeout_seconds"]), config["tries"])
         self._pages = msgspec.json.Decoder(_Page, float_hook=Decimal)
 
-    def select(self, statement: Select) -> Iterator[Columns]:
+    def select(self, statement: Select) -> Generator[Columns, None, None]:
         """See `Backend`. Pages are asked for by offset, which moves by the rows that came."""
         address = self._execute(statement)
         start = 0

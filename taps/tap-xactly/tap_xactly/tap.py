@@ -11,7 +11,7 @@ from singer_sdk import typing as th
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from typing_extensions import override
 
-from tap_xactly.backend import Backend, LoginRefusedError
+from tap_xactly.backend import Backend, LoginRefusedError, ResultLostError, read_ahead
 from tap_xactly.https import Https
 from tap_xactly.jdbc import Jdbc
 from tap_xactly.settings import SETTINGS
@@ -49,10 +49,28 @@ class TapXactly(ArrowTap):
         reloads = {name.lower() for name in self.config["full_reload"]}
         found = []
         for name in KEYS:
-            shown = self.backend.discover(name) if self.config["discover_columns"] else {}
-            table = read_table(name, self.config, shown)
+            table = read_table(name, self.config, self._shown(name))
             found.append(XactlyStream(self, table, reloads=name in reloads))
         return found
+
+    def _shown(self, table: str) -> dict[str, str]:
+        """The columns that the database shows, and their kinds, if they are asked for.
+
+        Raises:
+            TapError: they cannot be looked up, or no answer comes.
+        """
+        if not self.config["discover_columns"]:
+            return {}
+        backend = self.backend  # Java starts in this thread, not in the other
+        found = (backend.discover(name) for name in (table,))
+        seconds = self.config["statement_timeout_seconds"]
+        try:
+            return next(read_ahead(found, self.stop_if_asked, seconds))
+        except ResultLostError as error:
+            raise TapError(
+                f"Looking up the columns of {table} failed: {error} Run again; if it stays, name "
+                "this tenant's columns in extra_columns instead of discover_columns."
+            ) from error
 
     # What streams share
 
@@ -88,6 +106,13 @@ class TapXactly(ArrowTap):
     def run_connection_test(self) -> bool:
         try:
             return super().run_connection_test()
+        finally:
+            self._end_session()
+
+    @override
+    def run_discovery(self) -> str:
+        try:
+            return super().run_discovery()
         finally:
             self._end_session()
 

@@ -112,7 +112,10 @@ def source(tmp_path: Path) -> Iterator[Source]:
 
 @pytest.fixture
 def java(source: Source, monkeypatch: pytest.MonkeyPatch) -> Java:
-    """JayDeBeApi and JPype, played on the same data, because they are not installed here."""
+    """The vendor's driver, played on the same data: see `sandbox.vendors.xactly_java`.
+
+    What any JDBC driver shows is tested with a real one, in test_jdbc_driver.py.
+    """
     jar = source.folder / "driver.jar"
     jar.write_bytes(b"")
     played = Java(source.vendor, str(jar))
