@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # What says when a row was loaded, not what it is.
 LOADING_COLUMNS = ("_UPLOADED_AT", "_TASK_INSTANCE", "PGP_IS_DELETED_UPDATED_AT")
 LOADING_PREFIX = "_SDC_"
+# A moment as well, but whether there is one says that the row is gone.
+DELETED_AT = "_SDC_DELETED_AT"
 # One row for each export or run, with its own id or moment: a run that is repeated exports and
 # asks again, and rightly adds its row.
 LOGS_OF_RUNS = frozenset({"FORECAST_EXPORTS", "EXPORT_LIMITS"})
@@ -67,9 +69,13 @@ def _table(session: Session, schema: str, table: str, columns: list[str]) -> Tab
     kept = [
         name
         for name in columns
-        if name not in LOADING_COLUMNS and not name.startswith(LOADING_PREFIX)
+        if name == DELETED_AT
+        or (name not in LOADING_COLUMNS and not name.startswith(LOADING_PREFIX))
     ]
-    selected = ", ".join(f'TO_VARCHAR("{name}") AS "{name}"' for name in kept)
+    values = {name: f'TO_VARCHAR("{name}")' for name in kept}
+    if DELETED_AT in values:
+        values[DELETED_AT] = f'TO_VARCHAR("{DELETED_AT}" IS NOT NULL)'
+    selected = ", ".join(f'{value} AS "{name}"' for name, value in values.items())
     rows = session.execute(f'SELECT {selected} FROM RAW.{schema}."{table}"', f"reading {table}")
     return Table(tuple(kept), Counter(tuple(row[name] for name in kept) for row in rows))
 

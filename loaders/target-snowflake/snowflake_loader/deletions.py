@@ -1,6 +1,7 @@
 """`mark-deleted`: rows whose key the source has no more are marked; nothing is deleted.
 
-The columns are those of "postgres_pipeline.md", section 2.
+The columns are those of "postgres_pipeline.md", section 2, or one that the tap names, which holds
+the moment of the deletion and NULL for rows that are there.
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ COLUMNS = [
 MILLISECONDS = 1000
 
 
+def mark_columns(deleted_at: str | None) -> list[TableColumn]:
+    """The columns that hold the mark: the one named, else `COLUMNS`."""
+    if deleted_at is None:
+        return COLUMNS
+    return [TableColumn(deleted_at, ColumnType(Kind.TIMESTAMP_TZ))]
+
+
 @dataclass(frozen=True)
 class Deletions:
     """The statements; the helper table holds every key that the source has.
@@ -35,6 +43,7 @@ class Deletions:
         order_column: Holds when a row was read, in seconds since the epoch: rows read after the
             keys were are left alone.
         version: When the keys were read, in milliseconds since the epoch.
+        deleted_at: The one column of the mark, see `mark_columns`.
     """
 
     target: str
@@ -42,6 +51,7 @@ class Deletions:
     schema: StreamSchema
     order_column: str | None
     version: int | None
+    deleted_at: str | None = None
 
     def living(self) -> str:
         """How many rows are not marked."""
@@ -53,18 +63,25 @@ class Deletions:
 
     def mark(self) -> str:
         """Mark them."""
-        return self._merge(self._vanished(), "TRUE", "")
+        return self._merge(self._vanished(), "", is_deleted=True)
 
     def unmark(self) -> str:
         """Take the mark from rows whose key the source has again."""
         keys = f"SELECT DISTINCT {self._keys()} FROM {self.helper}"
-        return self._merge(keys, "FALSE", f" AND TARGET.{quote(IS_DELETED)}")
+        return self._merge(keys, f" AND {self._is_marked('TARGET.')}", is_deleted=False)
 
-    def _merge(self, keys: str, value: str, condition: str) -> str:
+    def _merge(self, keys: str, condition: str, *, is_deleted: bool) -> str:
         on = " AND ".join(f"TARGET.{key} = SOURCE.{key}" for key in self._names())
         return (
             f"MERGE INTO {self.target} AS TARGET USING ({keys}) AS SOURCE ON {on} "
-            f"WHEN MATCHED{condition} THEN UPDATE SET {quote(IS_DELETED)} = {value}, "
+            f"WHEN MATCHED{condition} THEN UPDATE SET {self._values(is_deleted=is_deleted)}"
+        )
+
+    def _values(self, *, is_deleted: bool) -> str:
+        if self.deleted_at is not None:
+            return f"{quote(self.deleted_at)} = {'CURRENT_TIMESTAMP()' if is_deleted else 'NULL'}"
+        return (
+            f"{quote(IS_DELETED)} = {'TRUE' if is_deleted else 'FALSE'}, "
             f"{quote(UPDATED_AT)} = CURRENT_TIMESTAMP()"
         )
 
@@ -77,8 +94,13 @@ class Deletions:
             f"WHERE H.{first} IS NULL AND {self._unmarked('T.')}"
         )
 
+    def _is_marked(self, prefix: str) -> str:
+        if self.deleted_at is not None:
+            return f"{prefix}{quote(self.deleted_at)} IS NOT NULL"
+        return f"COALESCE({prefix}{quote(IS_DELETED)}, FALSE)"
+
     def _unmarked(self, prefix: str = "") -> str:
-        unmarked = f"NOT COALESCE({prefix}{quote(IS_DELETED)}, FALSE)"
+        unmarked = f"NOT ({self._is_marked(prefix)})"
         if not self.order_column or self.version is None:
             return unmarked
         read_before = f"{prefix}{self.order_column} <= {self.version / MILLISECONDS}"

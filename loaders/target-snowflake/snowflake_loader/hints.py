@@ -25,6 +25,7 @@ DROPPED_COLUMNS = "x-dropped-columns"
 RESUMES = "x-resumes"
 KEEPS_NEWER = "x-keeps-newer"
 SLICES = "x-slices"
+DELETED_AT = "x-deleted-at-column"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Hints:
         keeps_newer: Whether an overwrite leaves rows whose order column is above all of its own.
         slices: Slices that the next snapshot replaces though no row of it may be theirs. Other
             than the rest, they may change from one SCHEMA to the next.
+        deleted_at_column: Where `mark-deleted` writes when a row was found gone, instead of into
+            its own two columns.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -45,6 +48,7 @@ class Hints:
     resumes: bool = False
     keeps_newer: bool = False
     slices: tuple[str | int, ...] = field(default=(), compare=False)
+    deleted_at_column: str | None = None
 
 
 def read_hints(stream: str, schema: Mapping[str, Any]) -> Hints:
@@ -59,6 +63,18 @@ def read_hints(stream: str, schema: Mapping[str, Any]) -> Hints:
         resumes=bool(schema.get(RESUMES)),
         keeps_newer=bool(schema.get(KEEPS_NEWER)),
         slices=_listed(stream, schema, SLICES, (str, int), "texts or integers"),
+        deleted_at_column=_name(stream, schema, DELETED_AT),
+    )
+
+
+def _name(stream: str, schema: Mapping[str, Any], keyword: str) -> str | None:
+    """A keyword's name of a column, None where there is none."""
+    found = schema.get(keyword)
+    if found is None or (isinstance(found, str) and found):
+        return found
+    raise LoadError(
+        f"The SCHEMA of stream {stream} has {keyword} {found!r}; it must be the name of a column. "
+        "Correct the tap."
     )
 
 

@@ -93,6 +93,7 @@ class TableLoad:
     dropped_columns: tuple[str, ...] = ()
     resumes: bool = False
     keeps_newer: bool = False
+    deleted_at_column: str | None = None
     method: LoadMethod = LoadMethod.APPEND_ONLY
     staged: list[StagedFile] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
@@ -133,7 +134,7 @@ class TableLoad:
                 f"Stream {self.stream} asks to mark the deleted rows of {self.table}, but there is "
                 "no such table, or the stream has no key. Load the table first, by its key."
             )
-        return [*own, *deletions.COLUMNS]
+        return [*own, *deletions.mark_columns(self._deleted_at)]
 
     def upload(self, path: Path, rows: int, *, has_row_numbers: bool = False) -> None:
         """Upload a file and delete it; its rows are in the table after the next commit."""
@@ -327,6 +328,7 @@ class TableLoad:
             schema=self.schema,
             order_column=self._stored_order_column(),
             version=version,
+            deleted_at=self._deleted_at,
         )
         living = self._count(statements.living(), "counting the rows of")
         vanished = self._count(statements.vanished(), "counting the vanished rows of")
@@ -341,6 +343,11 @@ class TableLoad:
         _, marked = self._merge(statements.mark())
         reach(Point.MERGED)
         return Counts(updated=unmarked, deleted=marked)
+
+    @property
+    def _deleted_at(self) -> str | None:
+        """The column for the moment of a deletion, if the tap names one."""
+        return fold(self.deleted_at_column) if self.deleted_at_column else None
 
     def _stored_order_column(self) -> str | None:
         """The order column, where the table has one."""

@@ -370,6 +370,7 @@ class Stream:
                 dropped_columns=self._hints.dropped_columns,
                 resumes=self._hints.resumes,
                 keeps_newer=self._hints.keeps_newer,
+                deleted_at_column=self._hints.deleted_at_column,
             )
         self._load.prepare(schema, method)
 

@@ -29,6 +29,14 @@ def table(warehouse: Warehouse, columns: str = "*") -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in rows]
 
 
+def ledger(warehouse: Warehouse) -> list[dict[str, Any]]:
+    """What each snapshot did."""
+    return warehouse.query(
+        f'SELECT METHOD, UPDATED, DELETED FROM "{warehouse.schema}"._LOADS'
+        " WHERE VERSION IS NOT NULL ORDER BY VERSION"
+    )
+
+
 def hinted(messages: Messages, **hints: Any) -> Messages:
     """The messages, their SCHEMA with hints, whose names are written with _ for -."""
     words = {f"x-{name.replace('_', '-')}": value for name, value in hints.items()}
@@ -70,6 +78,8 @@ def test_the_tap_chooses_the_method_and_settings_for_the_stream_win(
         ({"load_method": "replace-slice"}, "replace-slice but no slice_column"),
         ({"load_method": "upsert", "order_column": "at"}, "has no column AT, which `order_column`"),
         ({"load_method": "mark-deleted"}, "Load the table first"),
+        ({"deleted_at_column": 7}, "x-deleted-at-column 7; it must be the name of a column"),
+        ({"deleted_at_column": ""}, "x-deleted-at-column ''; it must be the name of a column"),
     ],
 )
 def test_hints_that_make_no_sense(load: Load, hints: dict[str, Any], said: str) -> None:
@@ -136,14 +146,41 @@ def test_vanished_rows_are_marked_and_those_that_come_back_unmarked(
         (9, False, True),
         (10, True, True),
     ]
-    ledger = warehouse.query(
-        f'SELECT METHOD, UPDATED, DELETED FROM "{warehouse.schema}"._LOADS'
-        " WHERE VERSION IS NOT NULL ORDER BY VERSION"
-    )
-    assert [tuple(row.values()) for row in ledger] == [
+    assert [tuple(row.values()) for row in ledger(warehouse)] == [
         ("mark-deleted", 0, 1),
         ("mark-deleted", 1, 1),
     ]
+
+
+def test_the_mark_may_be_one_column_of_the_taps_own(warehouse: Warehouse, load: Load) -> None:
+    """The moment of the deletion, NULL for rows that are there and for those that come back."""
+    load(stamped(*((i, f"row {i}", 100.0) for i in range(1, 11))))
+    hint = {"deleted_at_column": "_sdc_deleted_at"}
+
+    load(keys(200_000, *range(1, 9), **hint))
+    first = dict(table(warehouse, "ID, _SDC_DELETED_AT"))
+    load(keys(201_000, *range(1, 8), 10, **hint))
+    second = dict(table(warehouse, "ID, _SDC_DELETED_AT"))
+
+    assert [number for number, at in first.items() if at is not None] == [9, 10]
+    assert [number for number, at in second.items() if at is not None] == [8, 9]
+    assert second[9] == first[9] < second[8]  # a mark is kept as it is
+    assert first[9].tzinfo is not None
+    assert "PGP_IS_DELETED" not in warehouse.query(f'SELECT * FROM "{warehouse.schema}".ITEMS')[0]
+    assert [u["UPDATED"] for u in ledger(warehouse)] == [0, 1]
+    assert [u["DELETED"] for u in ledger(warehouse)] == [2, 1]
+
+
+def test_the_fuse_counts_one_column_as_well(warehouse: Warehouse, load: Load) -> None:
+    """Of the rows that are there: of eight, two are more than a fifth."""
+    load(stamped(*((i, "row", 100.0) for i in range(1, 11))))
+    hint = {"deleted_at_column": "_sdc_deleted_at"}
+    load(keys(200_000, *range(1, 9), **hint))
+
+    with pytest.raises(LoadError, match="2 of 8 rows of ITEMS"):
+        load(keys(201_000, *range(1, 7), **hint))
+
+    assert len([at for _, at in table(warehouse, "ID, _SDC_DELETED_AT") if at]) == 2
 
 
 def test_rows_read_after_the_keys_are_left_alone(warehouse: Warehouse, load: Load) -> None:

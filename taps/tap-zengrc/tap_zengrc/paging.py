@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-import requests
 from singer_sdk.pagination import BaseAPIPaginator
 from typing_extensions import override
 
@@ -14,6 +13,8 @@ from tapsupport.errors import TapError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import requests
 
 PORTS = {"http": 80, "https": 443}
 CHANGED = "ZenGRC's API may have changed: compare with its documentation and correct tap-zengrc."
@@ -27,7 +28,7 @@ def page_of(response: requests.Response) -> dict[str, Any]:
     """
     try:
         page = response.json(parse_float=Decimal)
-    except requests.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, or none that Python can hold
         raise TapError(
             f"ZenGRC: GET {_path(response)} answered something that is not JSON. See whether "
             "base_url is the address of the API, and run again."

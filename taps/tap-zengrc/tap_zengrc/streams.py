@@ -12,6 +12,7 @@ from typing_extensions import override
 from tap_zengrc import schemas
 from tap_zengrc.client import ZenGRCStream
 from tap_zengrc.fingerprints import Fingerprints
+from tapsupport.errors import TapError
 from tapsupport.snapshot import snapshot, snapshot_version
 
 if TYPE_CHECKING:
@@ -39,6 +40,12 @@ PERSONAL = {"people": {"name", "email"}, "vendors": {"owners", "contact", "secon
 SCHEMAS = SchemaDirectory(schemas)
 FINGERPRINTS = "fingerprints"  # the key in a stream's state
 OTHER = "other_properties"  # a column, and the setting that asks for it
+DELETED_AT = "_sdc_deleted_at"
+DELETED_AT_SCHEMA = {
+    "type": ["string", "null"],
+    "format": "date-time",
+    "description": "When the object was found gone, by a run that reads the keys; null until then.",
+}
 OTHER_SCHEMA = {
     "type": ["object", "null"],
     "description": "What ZenGRC sent beside the properties that have a column.",
@@ -67,11 +74,12 @@ class Objects(ZenGRCStream):
             }
         if tap.config.get(OTHER) == "keep":
             columns[OTHER] = OTHER_SCHEMA
+        columns[DELETED_AT] = DELETED_AT_SCHEMA  # null with each object, which takes a mark back
         super().__init__(tap=tap, name=name, schema=schema, path=f"/{name}")
 
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
-        remembered = self.stream_state.get(FINGERPRINTS, "")
+        remembered = self._remembered()
         known = Fingerprints(
             remembered if self.config["skip_unchanged"] else "", self.config["max_remembered"]
         )
@@ -83,10 +91,28 @@ class Objects(ZenGRCStream):
         for found in super().get_records(context):
             others |= found.keys() - self._has_column
             row = self._row(found, columns)
-            if not known.knows(row):
+            if not self._knows(known, row):
                 yield row
         self.stream_state[FINGERPRINTS] = known.text
         self._report(known.left_out, others)
+
+    def _knows(self, known: Fingerprints, row: Record) -> bool:
+        try:
+            return known.knows(row)
+        except UnicodeEncodeError:
+            raise TapError(
+                f"{self.name}: object {row.get('id')} holds text with half of a character (a lone "
+                "surrogate), which cannot be sent. Correct its text in ZenGRC."
+            ) from None
+
+    def _remembered(self) -> str:
+        found = self.stream_state.get(FINGERPRINTS, "")
+        if not isinstance(found, str):
+            raise TapError(
+                f"{self.name}: the state's {FINGERPRINTS} are not as this tap writes them. Remove "
+                "the stream's bookmark from the state, so that everything is sent again."
+            )
+        return found
 
     def _selected_columns(self) -> dict[str, Any]:
         columns = self.schema["properties"].items()
@@ -133,6 +159,7 @@ class Keys(ZenGRCStream):
     def _generate_schema_messages(self) -> Generator[SchemaMessage, None, None]:
         hints = {
             "x-load-method": "mark-deleted",
+            "x-deleted-at-column": DELETED_AT,
             "x-max-deleted-share": float(self.config["max_deleted_share"]),
             "x-order-column": "_uploaded_at",  # leaves alone what was loaded after this reading
         }

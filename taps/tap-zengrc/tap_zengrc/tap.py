@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from singer_sdk import Stream
+
+SUBDOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")  # else the key goes to another host
 
 
 class TapZenGRC(ManneredTap):
@@ -71,7 +74,7 @@ class TapZenGRC(ManneredTap):
         ),
         th.Property(
             "max_remembered",
-            th.IntegerType,
+            th.IntegerType(minimum=0),
             default=50_000,
             description="Objects of a stream that the state remembers, with 8 characters each; "
             "those beyond are sent by every run.",
@@ -99,13 +102,13 @@ class TapZenGRC(ManneredTap):
         ),
         th.Property(
             "page_delay_seconds",
-            th.NumberType,
+            th.NumberType(minimum=0),
             default=0,
             description="Pause between two pages.",
         ),
         th.Property(
             "timeout_seconds",
-            th.NumberType,
+            th.NumberType(exclusive_minimum=0),
             default=60,
             description="How long to wait for an answer before asking again.",
         ),
@@ -118,10 +121,10 @@ class TapZenGRC(ManneredTap):
         Raises:
             TapError: the settings do not give one.
         """
-        subdomain = self.config.get("subdomain")
-        default = f"https://{subdomain}.api.zengrc.com/api/v2" if subdomain else ""
-        url = str(self.config.get("base_url") or default)
-        if not url.startswith(("https://", "http://")):
+        subdomain = self.config.get("subdomain") or ""
+        url = str(self.config.get("base_url") or f"https://{subdomain}.api.zengrc.com/api/v2")
+        is_given = self.config.get("base_url") or SUBDOMAIN.fullmatch(subdomain)
+        if not is_given or not url.startswith(("https://", "http://")):
             raise TapError(
                 "tap-zengrc does not know where the API is: give base_url, such as "
                 "https://acme.api.zengrc.com/api/v2, or subdomain, such as acme."

@@ -124,6 +124,12 @@ def test_the_key_never_goes_to_another_server(source: Source) -> None:
     ("body", "said"),
     [
         ("<html>log in</html>", "not JSON"),
+        ('{"data": ' + "[" * 100_000, "not JSON"),
+        ('{"data": [{"id": ' + "9" * 5000 + "}]}", "not JSON"),
+        (
+            '{"data": [{"id": 7, "title": "\\ud83d cut off"}]}',
+            "risks: object 7 holds text with half",
+        ),
         ("[]", "without the list `data`"),
         ("{}", "without the list `data`"),
         ('{"data": {"id": 1}}', "without the list `data`"),
@@ -265,6 +271,25 @@ def test_the_address_can_be_made_of_the_subdomain(source: Source) -> None:
     tap = TapZenGRC(config=source.config(base_url="", subdomain="acme"))
 
     assert tap.base_url == "https://acme.api.zengrc.com/api/v2"
+
+
+@pytest.mark.parametrize(
+    "subdomain", ["evil.example/", "evil.example#", "a@evil.example:1/x?", "a b"]
+)
+def test_a_subdomain_is_no_way_to_another_host(source: Source, subdomain: str) -> None:
+    """The key would go there."""
+    with pytest.raises(TapError, match="subdomain, such as acme"):
+        source.sync("risks", base_url=None, subdomain=subdomain)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"page_delay_seconds": -1}, {"timeout_seconds": 0}, {"max_remembered": -1}]
+)
+def test_a_setting_out_of_range_fails_before_the_first_request(
+    source: Source, setting: dict[str, int]
+) -> None:
+    with pytest.raises(ConfigValidationError):
+        TapZenGRC(config=source.config(**setting))
 
 
 def test_missing_credentials_are_named() -> None:

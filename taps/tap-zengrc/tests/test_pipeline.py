@@ -8,7 +8,7 @@ import subprocess
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,7 @@ class Pipeline:
         return self.warehouse.query(f"SELECT * FROM {self.warehouse.schema}.{name.upper()}")
 
     def marked(self) -> list[int]:
-        return [row["ID"] for row in self.rows() if row.get("PGP_IS_DELETED")]
+        return [row["ID"] for row in self.rows() if row["_SDC_DELETED_AT"] is not None]
 
     def rows_read(self, method: str) -> int:
         """How many rows all loads by one method took in."""
@@ -118,7 +118,8 @@ def test_every_value_arrives(pipeline: Pipeline) -> None:
         columns = SCHEMAS.get_schema(name)["properties"]
         columns = {c: d for c, d in columns.items() if c not in PERSONAL.get(name, ())}
         rows = pipeline.rows(name)
-        assert set(rows[0]) == {*map(str.upper, columns), "_UPLOADED_AT"}
+        assert set(rows[0]) == {*map(str.upper, columns), "_SDC_DELETED_AT", "_UPLOADED_AT"}
+        assert {row["_SDC_DELETED_AT"] for row in rows} == {None}
         loaded = {
             row["ID"]: {c: read_back(row[c.upper()], columns[c]) for c in columns} for row in rows
         }
@@ -140,10 +141,23 @@ def test_only_what_changed_is_loaded_and_gone_rows_are_marked(pipeline: Pipeline
     assert json.loads(row["CUSTOM_ATTRIBUTES"]) == {"59": {"id": 59, "value": ["new"]}}
     assert pipeline.marked() == [gone["id"]]
     assert pipeline.rows_read("upsert") == 20 + 1
+    (at,) = [row["_SDC_DELETED_AT"] for row in pipeline.rows() if row["ID"] == gone["id"]]
+    assert timedelta() < datetime.now(UTC) - at < timedelta(hours=1)
 
-    requests.append(gone)
+
+@pytest.mark.parametrize("run", ["load", "mark"])
+def test_a_row_that_comes_back_loses_its_mark(pipeline: Pipeline, run: str) -> None:
+    """By whichever job runs first."""
+    requests = pipeline.source.read("requests")
+    pipeline.load()
+    gone = requests.pop(5)
     pipeline.load()
     pipeline.mark()
+    assert pipeline.marked() == [gone["id"]]
+
+    requests.append(gone)
+    getattr(pipeline, run)()
+
     assert pipeline.marked() == []
 
 

@@ -33,7 +33,10 @@ def exact(value: Any) -> Any:
 def expected(source: Source, name: str, without: set[str]) -> dict[int, dict[str, Any]]:
     columns = SCHEMAS.get_schema(name)["properties"].keys() - without
     return {
-        found["id"]: {column: exact(found.get(column)) for column in columns}
+        found["id"]: {
+            **{column: exact(found.get(column)) for column in columns},
+            "_sdc_deleted_at": None,
+        }
         for found in source.read(name)
     }
 
@@ -222,6 +225,15 @@ def test_upserting_what_is_sent_follows_the_source(
         assert {n: copy[n] for n in living} == {n: o["title"] for n, o in living.items()}
 
 
+@pytest.mark.parametrize("fingerprints", [5, ["a"], {"a": 1}, None])
+def test_a_state_of_somebody_else_is_refused(source: Source, fingerprints: Any) -> None:
+    state = {"bookmarks": {"risks": {"fingerprints": fingerprints}}}
+
+    with pytest.raises(TapError, match="risks: the state's fingerprints"):
+        source.sync("risks", state=state)
+    assert source.vendor.requests == []
+
+
 def test_keys_stand_between_two_markers(source: Source) -> None:
     result = source.sync(load_type="deletes", max_deleted_share=0.5)
 
@@ -229,6 +241,7 @@ def test_keys_stand_between_two_markers(source: Source) -> None:
         schema, *rest = [m for m in result.messages if m.get("stream") == name]
         assert list(schema["schema"]["properties"]) == ["id"]
         assert schema["schema"]["x-load-method"] == "mark-deleted"
+        assert schema["schema"]["x-deleted-at-column"] == "_sdc_deleted_at"
         assert schema["schema"]["x-max-deleted-share"] == Decimal("0.5")
         kinds = [message["type"] for message in rest]
         assert kinds[0] == kinds[-1] == "ACTIVATE_VERSION"
