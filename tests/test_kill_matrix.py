@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,16 +14,21 @@ from reliability.targets import small_targets
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from reliability.matrix import Reference
     from sandbox.testing import Warehouse
 
 TARGETS = {target.label: target for target in small_targets()}
 APPENDING = "counting: append-only, no key (batches)"
+REFERENCES: dict[str, Reference] = {}  # what undisturbed runs give, for all tests of a process
 
 
-def kill(
-    warehouse: Warehouse, tmp_path: Path, label: str, boundary: str, **broken: object
-) -> Result:
-    bench = Bench(warehouse, {}, tmp_path, commit_seconds=(0,), **broken)  # type: ignore[arg-type]
+def references(broken: dict[str, Any]) -> dict[str, Reference]:
+    return {} if "loader" in broken else REFERENCES
+
+
+def kill(warehouse: Warehouse, tmp_path: Path, label: str, boundary: str, **broken: Any) -> Result:
+    shared = references(broken)
+    bench = Bench(warehouse, {}, tmp_path, commit_seconds=(0,), references=shared, **broken)
     result = bench.kill(TARGETS[label], boundary, random.Random(1))  # noqa: S311 - repeatable
     assert result.struck, result
     return result
