@@ -65,9 +65,11 @@ def main(
             _bench(Path(folder) / str(number), stack, promise)
             for number in range(min(os.cpu_count() or 1, 2))
         ]
-        _run(benches, kills, seed, results, small=small)
-    report.write(results, output)
-    report.show(results, console)
+        try:
+            _run(benches, kills, seed, results, small=small)
+        finally:
+            report.write(results, output)
+            report.show(results, console)
     for result in results:
         if not result.is_good:
             console.print(f"{result.target}, {result.boundary}: {result}", markup=False)
@@ -109,7 +111,12 @@ def _run(
         signal.signal(signal.SIGINT, lambda *_: stop.set())
 
         def work(number: int) -> None:
-            bench = benches[number]
+            try:
+                kill_on(benches[number], number)
+            finally:  # also when the harness itself fails: then the others end too
+                stop.set()
+
+        def kill_on(bench: Bench, number: int) -> None:
             for target, boundary, chance in _plan(bench, seed, number, small=small):
                 with lock:
                     struck = sum(result.struck for result in results)

@@ -276,6 +276,7 @@ class _Case:
     def start_meltano(self, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
         schema = {"TARGET_SNOWFLAKE_SCHEMA": self.schema}
         schema["TARGET_SNOWFLAKE__ZENGRC_SCHEMA"] = self.schema
+        schema["ZUORA_REVENUE_WATERFALL_SCHEMA"] = self.schema
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "meltano.log").open("wb") as log:
             return subprocess.Popen(
