@@ -139,7 +139,8 @@ class HttpSession:
             options: For `requests.Session.request`: params, json, data, headers, stream.
 
         Raises:
-            TapError: refused, or not understood, or still failing after all tries.
+            TapError: refused, not understood, not possible to send, or still failing after all
+                tries.
         """
 
         @tenacity.retry(
@@ -174,6 +175,11 @@ class HttpSession:
             raise RetriableError(
                 f"{asked} got no whole answer ({type(error).__name__}). Run again later; if it "
                 "lasts, see whether the address in the settings can be reached from here."
+            ) from None
+        except (requests.RequestException, ValueError) as error:  # its text may quote a secret
+            raise TapError(
+                f"{asked} could not be sent ({type(error).__name__}). Check {self.credentials} for "
+                "characters that no header can hold, and the address in the settings."
             ) from None
         if response.status_code in accept:
             return response

@@ -7,6 +7,7 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from requests.auth import AuthBase
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -18,6 +19,7 @@ from tapsupport.http import HttpSession, RetriableError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import requests
     from starlette.requests import Request
 
 
@@ -132,3 +134,32 @@ def test_a_server_that_is_not_there_reads_as_a_sentence(naps: list[float]) -> No
         http.get("/boats", params={"token": "secret"})
 
     assert len(naps) == 1
+
+
+class Key(AuthBase):
+    """Puts a text of the user's into a header."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["apikey"] = self.text
+        return request
+
+
+@pytest.mark.parametrize("key", ["hush\n", "hush\u2603"])
+def test_a_key_that_no_header_can_hold_is_not_shown(http: HttpSession, key: str) -> None:
+    http.auth = Key(key)
+
+    with pytest.raises(TapError, match=r"could not be sent .*Check ") as caught:
+        http.get("/boats")
+
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["harbour.example", "http://[::1", "gopher://harbour.example"])
+def test_an_address_that_is_none_reads_as_a_sentence(http: HttpSession, address: str) -> None:
+    http.base_url = address
+
+    with pytest.raises(TapError, match=r"could not be sent .* the address in the settings"):
+        http.get("/boats")
