@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 import time
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -48,9 +49,11 @@ class ThoughtIndustries(Vendor):
         objects: Objects by the key of their list.
         page_size: Events or objects of an answer.
         envelope: Whether events stand at the top or below data.APIEvents (sections 3.1 and 3.2).
-        cursors: "time", the millisecond below the last event in base64 (section 4); "opaque", the
-            exact place; "none", without a cursor; "bare", without any pageInfo.
-        object_form: "cursor", "pages" or "meta", the three forms of section 3.3.
+        cursors: "time", the millisecond below the last event in base64 (section 4); "plain", the
+            same as a number (section 2.1); "opaque", the exact place; "none", without a cursor;
+            "bare", without any pageInfo.
+        object_form: "cursor", "pages" or "meta", the three forms of section 3.3; "total" is "meta"
+            without a cursor, and "bare" without any word of pages.
         refused: Paths that the key's role may not read.
         requests_left: How many requests are allowed until the next reset; None is no limit.
         waits_told: Whether a 429 has the header Retry-After.
@@ -70,8 +73,8 @@ class ThoughtIndustries(Vendor):
         self.objects = {kind: objects(kind, max(size // 10, 3)) for kind in OBJECT_FIELDS}
         self.page_size = 100
         self.envelope: Literal["top", "nested"] = "top"
-        self.cursors: Literal["time", "opaque", "none", "bare"] = "time"
-        self.object_form: Literal["cursor", "pages", "meta"] = "cursor"
+        self.cursors: Literal["time", "plain", "opaque", "none", "bare"] = "time"
+        self.object_form: Literal["cursor", "pages", "meta", "total", "bare"] = "cursor"
         self.refused: set[str] = set()
         self.requests_left: int | None = None
         self.waits_told = True
@@ -169,12 +172,16 @@ class ThoughtIndustries(Vendor):
         """What a cursor says: how many events to pass over, and the last millisecond."""
         if cursor is None:
             return 0, 10**13
+        if cursor.isdigit():
+            return 0, int(cursor)
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         place = text.removeprefix("place ")
         return (int(place), 10**13) if place != text else (0, int(text))
 
-    def _cursor(self, page: list[dict[str, Any]], place: int) -> str:
+    def _cursor(self, page: list[dict[str, Any]], place: int) -> str | int:
         below = milliseconds(page[-1]["timestamp"]) - 1
+        if self.cursors == "plain":
+            return below
         text = str(below) if self.cursors == "time" else f"place {place + len(page)}"
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
@@ -188,9 +195,14 @@ class ThoughtIndustries(Vendor):
             page = self.objects[key][place : place + self.page_size]
             following = place + len(page)
             has_more = following < len(self.objects[key])
+            if self.object_form == "bare":
+                return JSONResponse({key: page})
             if self.object_form == "meta":
                 meta = {"perPage": self.page_size, "nextCursor": str(following)}
                 return JSONResponse({"data": page, "meta": meta if has_more else {"page": number}})
+            if self.object_form == "total":
+                count = math.ceil(len(self.objects[key]) / self.page_size)
+                return JSONResponse({"data": page, "meta": {"page": number, "totalPages": count}})
             about: dict[str, Any] = {"hasMore": has_more}
             if self.object_form == "pages":
                 about |= {"currentPage": number, "total": len(self.objects[key])}

@@ -19,6 +19,7 @@ Row = dict[str, Any]
 LEEWAY = dt.timedelta(days=14)  # by which a quarter may differ from whole months
 DECIMALS = 9  # that the columns of values have
 CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+UPDATED_ON = "updatedOn"
 KEY = ("timeFrameId", "userId", "fieldId")
 
 
@@ -61,9 +62,12 @@ decoder = msgspec.json.Decoder(File, float_hook=Decimal)
 class Answer:
     """What one export brought.
 
+    Attributes:
+        names_quarter: Whether the file says of which quarter it is; one without any row may not.
+
     Raises:
-        ExportFailedError: an array is missing, or the file is of another quarter than was asked
-            for.
+        ExportFailedError: an array is missing, the file is of another quarter than was asked for,
+            or two entries of one key contradict each other.
     """
 
     def __init__(self, export: Export, exported_at: str, content: bytes) -> None:
@@ -79,17 +83,13 @@ class Answer:
                 f"{', '.join(File.__struct_encode_fields__)}{detail}; report it."
             ) from None
         self._check_quarter()
+        self.file.entries = self._merged(self.file.entries)
         ids = sorted({str(frame["timeFrameId"]) for frame in self.file.time_frames})
         self._week_numbers = {frame_id: number for number, frame_id in enumerate(ids)}
 
     def rows(self, array: str, columns: Collection[str]) -> Iterator[Row]:
-        """Shape the objects of one array; what has no column goes into `extra`.
-
-        Raises:
-            ExportFailedError: two entries of one key contradict each other.
-        """
-        objects = getattr(self.file, array)
-        for found in self._merged(objects) if array == "entries" else objects:
+        """Shape the objects of one array; what has no column goes into `extra`."""
+        for found in getattr(self.file, array):
             row = _shaped(found, columns)
             if "time_frame_id" in row:
                 row["week_number"] = self._week_numbers.get(row["time_frame_id"])
@@ -117,6 +117,7 @@ class Answer:
                 "it gives the current quarter when it does not know the one asked for. Correct "
                 "time_periods, fiscal_year_start_month or fiscal_year_named_after."
             )
+        self.names_quarter = bool(named)
         for period in self.file.time_periods:
             self._check_days(period)
 
@@ -125,14 +126,23 @@ class Answer:
         day, first, last = self.export.contains, period.get("startDate"), period.get("endDate")
         if not (day and first and last):
             return
-        if not _day(first) - LEEWAY <= day <= _day(last) + LEEWAY:
+        if not self._day(first) - LEEWAY <= day <= self._day(last) + LEEWAY:
             raise ExportFailedError(
                 f"Clari's {self.export.time_period_id} runs from {first} to {last}, so it is not "
                 f"the current quarter on {day}. Correct fiscal_year_start_month or "
                 "fiscal_year_named_after."
             )
 
-    def _merged(self, entries: Iterable[Row]) -> Iterable[Row]:
+    def _day(self, text: object) -> dt.date:
+        try:
+            return dt.date.fromisoformat(str(text)[: len("2025-01-31")])
+        except ValueError:
+            raise ExportFailedError(
+                f"Clari's export {self.export.name} has a quarter whose startDate or endDate is no "
+                "date; report it."
+            ) from None
+
+    def _merged(self, entries: Iterable[Row]) -> list[Row]:
         """Put entries of one key together: each type of value may come as an entry of its own."""
         by_key: dict[tuple[Any, ...], Row] = {}
         for entry in entries:
@@ -143,18 +153,26 @@ class Answer:
                         f"Clari's export {self.export.name} has two entries of one week, user and "
                         f"field that differ in {name}. Ask for fewer types_to_export at once."
                     )
-        return by_key.values()
+        for whole in by_key.values():
+            if UPDATED_ON in whole:
+                whole[UPDATED_ON] = moment(whole[UPDATED_ON])
+        return list(by_key.values())
 
 
-def _day(text: str) -> dt.date:
-    return dt.date.fromisoformat(text[: len("2025-01-31")])
+def moment(milliseconds: float | str | None) -> str | None:
+    """ISO 8601 in UTC of Clari's milliseconds since the epoch.
 
-
-def moment(milliseconds: int | None) -> str | None:
-    """ISO 8601 in UTC of Clari's milliseconds since the epoch."""
+    Raises:
+        ExportFailedError: they are no such number.
+    """
     if milliseconds is None:
         return None
-    return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC).isoformat()
+    try:
+        return dt.datetime.fromtimestamp(float(milliseconds) / 1000, dt.UTC).isoformat()
+    except (TypeError, ValueError, OverflowError, OSError):
+        raise ExportFailedError(
+            "Clari gave a time that is no number of milliseconds since 1970; report it."
+        ) from None
 
 
 def shaped_object(found: Row, columns: Collection[str]) -> Row:
@@ -172,8 +190,6 @@ def shaped_object(found: Row, columns: Collection[str]) -> Row:
 
 def _shaped(found: Row, columns: Collection[str]) -> Row:
     row = shaped_object(found, columns)
-    if "updated_on" in row:
-        row["updated_on"] = moment(row["updated_on"])
     for name in ("forecast_value", "quota_value"):
         if isinstance(row.get(name), Decimal):
             row[name] = round(row[name], DECIMALS)

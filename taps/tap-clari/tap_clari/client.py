@@ -9,15 +9,19 @@ from urllib.parse import quote, urlsplit
 import msgspec
 import requests
 from requests.auth import AuthBase
+from typing_extensions import override
 
+from tap_clari.answer import ExportFailedError
 from tapsupport.errors import TapError
 from tapsupport.http import HttpSession, json_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+HEADER = "apikey"
 AUDIT_PAGE_SIZE = 1000  # the most there is
-BAD_REQUEST = 400
+BAD_REQUEST, FORBIDDEN = 400, 403
+UNKNOWN_JOB = "invalid_jobId"
 LIMIT_REACHED = "export_monthly_quota_reached"
 SOMETHING_WRONG = "SWW"
 EXPLANATIONS = {
@@ -33,6 +37,22 @@ class LimitReachedError(TapError):
     """An export was refused: the quota is used up, or too many jobs run; the code is the same."""
 
 
+class SessionOfOneServer(requests.Session):
+    """Takes the token off a request that is redirected to another server.
+
+    `requests` does so with the header Authorization only.
+    """
+
+    @override
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]  # stubs
+        asked, told = response.request.url, prepared_request.url
+        if self.should_strip_auth(asked, told):  # type: ignore[no-untyped-call]  # likewise
+            prepared_request.headers.pop(HEADER, None)
+
+
 class Authorization(AuthBase):
     """The header `apikey`, lower case and without a word before the token ("clari.md" 2)."""
 
@@ -40,7 +60,7 @@ class Authorization(AuthBase):
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["apikey"] = self._token
+        request.headers[HEADER] = self._token
         return request
 
 
@@ -68,6 +88,7 @@ class Clari:
             auth=Authorization(api_token),
             message=_words,
             before=before,
+            session=SessionOfOneServer(),
         )
         self._once = replace(self._http, tries=1)
 
@@ -105,8 +126,16 @@ class Clari:
         return [_job(each, "/export/jobs") for each in found]
 
     def job(self, job_id: str) -> Job:
+        """What the job does now.
+
+        Raises:
+            ExportFailedError: Clari does not know it, or it is another user's.
+        """
         path = f"/export/jobs/{job_id}"
-        return _job(self._get(path), path)
+        response = self._http.get(path, accept=(200, FORBIDDEN), retry=_job_may_pass)
+        if response.status_code == FORBIDDEN:
+            raise _gone(response)
+        return _job(_json(response), path)
 
     def results(self, job_id: str) -> bytes:
         """The file of a job that is done: one JSON object, whole in memory."""
@@ -151,6 +180,21 @@ class Clari:
 def _may_pass(response: requests.Response) -> bool:
     """`SWW` is "something went wrong", answered with 400 by the calls for jobs."""
     return _code(response) == SOMETHING_WRONG
+
+
+def _job_may_pass(response: requests.Response) -> bool:
+    """As `_may_pass`, but no patience with a job that there is not."""
+    if _code(response) == UNKNOWN_JOB:
+        raise _gone(response)
+    return _may_pass(response)
+
+
+def _gone(response: requests.Response) -> ExportFailedError:
+    path = urlsplit(response.url).path
+    return ExportFailedError(
+        f"Clari: {path} answered {response.status_code}: {_words(response)}. This api_token's user "
+        "has no such job. Run again; that starts a new one and spends quota."
+    )
 
 
 def _code(response: requests.Response) -> str:

@@ -14,6 +14,7 @@ from tap_clari import schemas
 from tap_clari.answer import moment, shaped_object
 from tap_clari.exports import ExportJobs
 from tap_clari.failures import Failures
+from tapsupport.errors import TapError
 from tapsupport.snapshot import snapshot, snapshot_version
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class ForecastExports(ClariStream):
     """
 
     name = "forecast_exports"
+    has_begun = False  # in this run
     primary_keys = ("forecast_id", "time_period_id", "job_id")
 
     @override
@@ -58,6 +60,7 @@ class ForecastExports(ClariStream):
         exports = self._tap.exports
         jobs = ExportJobs(self._tap.clari, self._jobs, self._save_jobs, self._tap.patience)
         jobs.begin(exports)
+        self.has_begun = True
         failures = Failures("exports", len(exports))
         for export in exports:
             with failures.of(export.name):
@@ -117,12 +120,13 @@ class ExportedStream(ClariStream):
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:
-        if not self._replaces:
+        if not self._replaces or not self._tap.answer.names_quarter:
+            # A file that names no quarter has no rows: it must not empty the one asked for.
             yield from self._rows()
             return
         # Two versions must differ, however quickly one export follows the other.
         self._version = max(snapshot_version({}), self._version + 1)
-        with snapshot(self, self._version, [self._tap.answer.marks["forecast_period"]]):
+        with snapshot(self, self._version, [self._tap.answer.export.name]):
             yield from self._rows()
 
     @override
@@ -220,14 +224,24 @@ class AuditEvents(ClariStream):
     def _row(self, event: Record, actor: Record | None) -> Record:
         found = shaped_object(event, self.schema["properties"])
         text = msgspec.json.encode(event, order="sorted")
-        happened = dt.datetime.fromisoformat(event["eventTimestamp"])
         return {
             **found,
             "event_hash": hashlib.sha256(text).hexdigest(),
-            "event_timestamp": happened.astimezone(dt.UTC).isoformat(),
+            "event_timestamp": _happened_at(event).isoformat(),
             "actor_name": (actor or {}).get("name"),
             "actor_email": (actor or {}).get("email"),
         }
+
+
+def _happened_at(event: Record) -> dt.datetime:
+    try:
+        happened = dt.datetime.fromisoformat(event["eventTimestamp"])
+    except (KeyError, TypeError, ValueError):
+        raise TapError(
+            "Clari: /audit/events has an event whose eventTimestamp is missing or is no ISO 8601; "
+            "report it."
+        ) from None
+    return (happened if happened.tzinfo else happened.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
 
 
 class ExportLimits(ClariStream):

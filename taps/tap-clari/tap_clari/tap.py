@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
 
 LONGEST_NAP_SECONDS = 1.0  # how long a signal may have to wait
+# A line feed at its end, say, would end up in an error of the HTTP library, with the token.
+HEADER_TEXT = r"^(?![\s\S]*[^!-~])[!-~]"
 ALL_WEEKS = {"schedule": "NONE", "includeHistorical": True, "exportFormat": "JSON"}
 
 
@@ -34,14 +36,14 @@ class TapClari(ManneredTap):
     config_jsonschema = th.PropertiesList(
         th.Property(
             "api_token",
-            th.StringType,
+            th.StringType(pattern=HEADER_TEXT),
             required=True,
             secret=True,
             description="API token of a user at the top of the hierarchy who is opted in.",
         ),
         th.Property(
             "api_url",
-            th.StringType,
+            th.StringType(pattern="^https?://"),
             default="https://api.clari.com/v4",
             description="Base URL of the API, with its version.",
         ),
@@ -155,7 +157,7 @@ class TapClari(ManneredTap):
     def sync_all(self) -> None:
         super().sync_all()
         exports = self.streams[streams.ForecastExports.name]
-        if isinstance(exports, streams.ForecastExports):
+        if isinstance(exports, streams.ForecastExports) and exports.has_begun:
             exports.forget_loaded()
 
     @cached_property

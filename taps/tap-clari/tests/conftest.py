@@ -112,18 +112,34 @@ def clari(source: Source) -> Clari:
 
 
 @pytest.fixture
-def load(warehouse: Warehouse) -> Callable[[list[bytes]], list[Any]]:
+def load_into(warehouse: Warehouse) -> Callable[[list[bytes], list[Any]], None]:
+    """Load the lines of a run with the real loader, and add to a list the states it wrote.
+
+    They are there too when the loader failed.
+    """
+
+    def run(lines: list[bytes], states: list[Any]) -> None:
+        target = TargetSnowflake(config=dict(warehouse.config))
+        output = io.StringIO()
+        try:
+            with redirect_stdout(output):
+                target.listen(io.StringIO(b"".join(lines).decode()))
+        except BaseException:
+            target.abandon()
+            raise
+        finally:
+            states += map(json.loads, output.getvalue().splitlines())
+
+    return run
+
+
+@pytest.fixture
+def load(load_into: Callable[[list[bytes], list[Any]], None]) -> Callable[[list[bytes]], list[Any]]:
     """Load the lines of a run with the real loader; returns the states it wrote."""
 
     def run(lines: list[bytes]) -> list[Any]:
-        target = TargetSnowflake(config=dict(warehouse.config))
-        output = io.StringIO()
-        with redirect_stdout(output):
-            try:
-                target.listen(io.StringIO(b"".join(lines).decode()))
-            except BaseException:
-                target.abandon()
-                raise
-        return [json.loads(line) for line in output.getvalue().splitlines()]
+        states: list[Any] = []
+        load_into(lines, states)
+        return states
 
     return run

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from meltano.core.utils import merge
+from singer_sdk.exceptions import ConfigValidationError
 
+from tap_clari.tap import TapClari
 from tapsupport.errors import TapError
 
 if TYPE_CHECKING:
@@ -266,7 +268,73 @@ def test_only_the_same_question_is_gone_on_with(
     assert (source.posts, bool(naps)) == (posts, True)
 
 
+@pytest.mark.parametrize(
+    "gone",
+    [
+        {"status": 400, "body": '{"code": "invalid_jobId", "message": "No such job"}'},
+        {"status": 403, "body": '{"message": "Another user\'s job"}'},
+    ],
+)
+def test_a_job_that_is_not_there_any_more(source: Any, clari: Clari, gone: dict[str, Any]) -> None:
+    """Of another token's user, for example: asking for it until it is too old would be in vain."""
+    clari.looks_until_done = 10**6
+    first = source.run(job_timeout_seconds=0.001)
+    clari.looks_until_done = 3
+    clari.faults.add(path="/export/jobs/", **gone)
+
+    second = source.run(first.result.state)
+
+    assert "has no such job. Run again; that starts a new one" in str(second.error)
+    assert jobs(first.result.state)
+    assert jobs(second.result.state) == {}
+    source.sync(second.result.state)
+    assert source.posts == 2
+
+
+def test_a_run_without_exports_forgets_no_job(source: Any, clari: Clari) -> None:
+    """It comes to its end, but not with them."""
+    clari.looks_until_done = 10**6
+    first = source.run(job_timeout_seconds=0.001)
+    clari.looks_until_done = 3
+
+    second = source.run(first.result.state, only=("audit_events",))
+    source.sync(second.result.state)
+
+    assert (second.error, source.posts) == (None, 1)
+
+
 # Refusals
+
+
+@pytest.mark.parametrize("token", ["a-secret\n", "a-secret\u2026", "a secret", ""])
+def test_a_token_that_no_header_can_hold(token: str) -> None:
+    """The HTTP library would name it in its error; a file with a last line feed is enough."""
+    with pytest.raises(ConfigValidationError) as caught:
+        TapClari(config={"api_token": token, "forecast_ids": ["a"]})
+
+    assert caught.value.errors == ["The setting api_token is not valid"]
+    assert "secret" not in str(caught.value)
+
+
+def test_the_token_does_not_go_to_another_server(
+    source: Any, clari: Clari, new_source: Any
+) -> None:
+    """Which refuses the request for want of it, and would take it otherwise."""
+    with new_source() as elsewhere:
+        location = {"Location": f"{elsewhere.url}/v4/admin/limits"}
+        clari.faults.add(path="/admin/limits", status=307, headers=location)
+
+        with pytest.raises(TapError, match="401 Unauthorized"):
+            source.sync()
+
+        assert len(elsewhere.vendor.requests) == 1
+
+
+def test_a_redirection_on_the_same_server_is_followed(source: Any, clari: Clari) -> None:
+    location = {"Location": f"{source.url}/v4/admin/limits?moved=1"}
+    clari.faults.add(path="/admin/limits", status=307, headers=location)
+
+    assert source.sync().records("forecast_entries")
 
 
 def test_a_forecast_without_opt_in(source: Any, clari: Clari) -> None:

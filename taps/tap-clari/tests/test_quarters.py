@@ -83,6 +83,14 @@ def test_the_calendar_is_set_wrongly(source: Any, clari: Clari) -> None:
         source.sync()
 
 
+def test_a_quarter_without_days(source: Any, clari: Clari) -> None:
+    data = clari.forecasts.data["net_arr", clari.forecasts.current]
+    data["timePeriods"] = [{**data["timePeriods"][0], "startDate": "05/01/2025"}]
+
+    with pytest.raises(TapError, match="startDate or endDate is no date"):
+        source.sync()
+
+
 def test_rows_that_name_no_quarter(source: Any, clari: Clari) -> None:
     """Then nothing can be compared, and nothing is believed."""
     for name in ("timePeriods", "entries"):

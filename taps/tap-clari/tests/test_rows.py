@@ -199,6 +199,23 @@ def test_someone_leaves(
     assert (gone in users) == keep_departed
 
 
+@pytest.mark.parametrize("is_named", [True, False])
+def test_an_export_without_rows(
+    source: Any, clari: Clari, warehouse: Warehouse, load: Load, is_named: Any
+) -> None:
+    """Without keep_departed it empties its quarter, but only if it says which one it is."""
+    settings = {"keep_departed": False, "time_periods": ["previous", "current"], "only": ENTRIES}
+    load(source.run(**settings).lines)
+    data = clari.forecasts.data["net_arr", clari.forecasts.current]
+    for name in data:
+        data[name] = data[name] if is_named and name == "timePeriods" else []
+
+    load(source.run(**settings).lines)
+
+    quarters = {row[0] for row in table(warehouse, "FORECAST_ENTRIES", "TIME_PERIOD_ID")}
+    assert quarters == set(clari.forecasts.quarters[1 : 2 if is_named else 3])
+
+
 def test_one_export_replaces_only_its_own_rows(
     source: Any, clari: Clari, warehouse: Warehouse, load: Load
 ) -> None:
@@ -269,8 +286,32 @@ def test_values_of_one_key_in_several_entries(source: Any, clari: Clari) -> None
     assert (row["forecast_value"], row["quota_value"]) == (Decimal("0.123456789"), 7)
     assert row["extra"] == {"adjustmentValue": Decimal("3.5")}
     data["entries"].append({**key, "forecastValue": 2})
-    with pytest.raises(TapError, match="two entries of one week, user and field that differ in fo"):
-        source.sync(types_to_export=TYPES)
+    run = source.run(types_to_export=TYPES, time_periods=["current", "next"])
+    assert "two entries of one week, user and field that differ in fore" in str(run.error)
+    periods = {row["time_period_id"] for row in run.result.records("forecast_entries")}
+    assert periods == {clari.forecasts.quarters[3]}
+
+
+@pytest.mark.parametrize("value", ["2025-05-15T09:00:00Z", {}, 10**30])
+def test_a_time_that_is_none(source: Any, clari: Clari, value: Any) -> None:
+    data = clari.forecasts.data["net_arr", clari.forecasts.current]
+    data["entries"][0]["updatedOn"] = value
+
+    with pytest.raises(TapError, match="no number of milliseconds since 1970"):
+        source.sync()
+
+
+def test_a_time_as_text_or_fraction(source: Any, clari: Clari) -> None:
+    data = clari.forecasts.data["net_arr", clari.forecasts.current]
+    key = {name: data["entries"][0][name] for name in ("timePeriodId", "timeFrameId", "userId")}
+    data["entries"] = [
+        {**key, "fieldId": str(number), "updatedOn": value}
+        for number, value in enumerate(["1738771200000", 1738771200000.0, 1738771200000])
+    ]
+
+    found = {row["updated_on"] for row in source.sync().records("forecast_entries")}
+
+    assert found == {"2025-02-05T16:00:00+00:00"}
 
 
 @pytest.mark.parametrize("body", ['{"entries": []}', "[]", '{"cells": []}', "nothing", "{"])
@@ -302,6 +343,15 @@ def test_a_page_of_events_without_its_list(source: Any, clari: Clari) -> None:
     clari.faults.add(path="/audit/events", status=200, body='{"actors": []}')
 
     with pytest.raises(TapError, match="/audit/events answered without items"):
+        source.sync()
+
+
+@pytest.mark.parametrize("when", [None, "yesterday"])
+def test_an_event_without_a_time(source: Any, clari: Clari, when: str | None) -> None:
+    clari.events[0]["eventTimestamp"] = when
+    clari.faults.add(path="/audit/events", status=200, body=json.dumps({"items": clari.events}))
+
+    with pytest.raises(TapError, match="eventTimestamp is missing or is no ISO 8601"):
         source.sync()
 
 

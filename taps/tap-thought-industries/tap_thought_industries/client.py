@@ -174,5 +174,8 @@ def read_page(body: object, key: str, path: str) -> Page:
     about = content.get("pageInfo") or {}
     meta = content.get("meta") or {}
     cursor = about.get("cursor") or meta.get("nextCursor")
-    has_more = about.get("hasMore", bool(cursor) if meta else None)
-    return Page(items, cursor, has_more, about.get("currentPage") or meta.get("page"))
+    number = about.get("currentPage") or meta.get("page")
+    has_more = about.get("hasMore")
+    if meta and has_more is None:
+        has_more = bool(cursor) or (number or 1) < meta.get("totalPages", 1)
+    return Page(items, str(cursor) if cursor else None, has_more, number)

@@ -25,6 +25,12 @@ def all_objects(ask: Callable[[dict[str, Any]], Page], stream: str) -> Iterator[
     asked: list[dict[str, Any]] = [{}]
     while True:
         page = ask(asked[-1])
+        if page.has_more is None and page.items and not page.cursor:
+            raise TapError(
+                f"{stream}: the answer does not say whether there are more pages, and its "
+                f"{len(page.items)} objects must not pass for all of them. Report it as a fault of "
+                "this tap."
+            )
         yield from page.items
         following = _next(page)
         if following is None:
@@ -39,7 +45,8 @@ def all_objects(ask: Callable[[dict[str, Any]], Page], stream: str) -> Iterator[
 
 def _next(page: Page) -> dict[str, Any] | None:
     """The query of the next page; None after the last, empty when it is not told."""
-    if not page.has_more:
+    has_more = bool(page.cursor) if page.has_more is None else page.has_more
+    if not has_more:
         return None
     if page.cursor:
         return {"cursor": page.cursor}

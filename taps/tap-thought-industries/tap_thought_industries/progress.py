@@ -14,6 +14,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from tap_thought_industries.days import DAY, Window, day_windows, midnight, read_moment
+from tapsupport.errors import TapError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,13 +36,14 @@ class Progress:
         self._state = state
         self._now = now
         self._settling = dt.timedelta(minutes=config["settle_minutes"])
-        self._from = config.get("backfill_from") or ""
-        self._to = config.get("backfill_to") or ""
         self._start = config["start_date"]
+        self._is_backfill = is_backfill(config)
+        self._from = config.get("backfill_from") or self._start
+        self._to = config.get("backfill_to") or ""
 
     def windows(self) -> Iterator[Window]:
         """The days to read, oldest first."""
-        if not self._from:
+        if not self._is_backfill:
             return day_windows(self._bookmark(), self._now)
         last = self._now
         if self._to:
@@ -51,7 +53,7 @@ class Progress:
 
     def advance(self, window: Window) -> None:
         """Note that everything of a window was sent; windows come in order."""
-        if self._from:
+        if self._is_backfill:
             self._state[BACKFILL] = {**self._range, "next": window.next_day.isoformat()}
         elif window.is_settled(self._now, self._settling):
             self._state["replication_key"] = "timestamp"
@@ -82,12 +84,26 @@ def _day(text: object, what: str) -> dt.date:
     return read_moment(text, what).date()
 
 
+def is_backfill(config: Mapping[str, Any]) -> bool:
+    """Whether a range is to be read again: it is asked for, or has a begin or an end."""
+    return any(config.get(name) for name in ("backfill", "backfill_from", "backfill_to"))
+
+
 def check_dates(config: Mapping[str, Any]) -> None:
-    """Refuse dates that cannot be read, before the first request.
+    """Refuse dates that cannot be read, and a range of none, before the first request.
 
     Raises:
         TapError: names the setting.
     """
-    for name in ("start_date", "end_date", "backfill_from", "backfill_to"):
-        if config.get(name):
-            read_moment(config[name], f"The setting {name}")
+    days = {
+        name: _day(config[name], f"The setting {name}")
+        for name in ("start_date", "end_date", "backfill_from", "backfill_to")
+        if name in config and (config[name] or name == "start_date")
+    }
+    first = days.get("backfill_from") or days.get("start_date")
+    last = days.get("backfill_to")
+    if first and last and first > last:
+        raise TapError(
+            f"There is nothing to read again: the range ends on {last} (backfill_to) and begins "
+            f"on {first} (backfill_from, or else start_date). Correct the dates."
+        )

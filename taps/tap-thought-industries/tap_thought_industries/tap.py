@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from tapsupport.http import HttpSession
 
 
+# A line feed at its end, say, would end up in an error of the HTTP library, with the key.
+HEADER_TEXT = r"^(?![\s\S]*[^!-~])[!-~]"
+
+
 class TapThoughtIndustries(ManneredTap):
     """Singer tap for the REST API, version 2, of Thought Industries' learning platform."""
 
@@ -32,14 +36,14 @@ class TapThoughtIndustries(ManneredTap):
     config_jsonschema = th.PropertiesList(
         th.Property(
             "api_url",
-            th.StringType,
+            th.StringType(pattern="^https?://"),
             required=True,
             description="The learning site, such as https://academy.thoughtindustries.com or the "
             "company's own domain; without /incoming/v2.",
         ),
         th.Property(
             "api_key",
-            th.StringType,
+            th.StringType(pattern=HEADER_TEXT),
             required=True,
             secret=True,
             description="API key from Settings > Security in the admin area.",
@@ -57,24 +61,30 @@ class TapThoughtIndustries(ManneredTap):
         ),
         th.Property(
             "settle_minutes",
-            th.IntegerType,
+            th.IntegerType(minimum=0),
             default=60,
             description="How long after its end a day is read once more by the next run, since "
             "events may come late.",
         ),
         th.Property(
+            "backfill",
+            th.BooleanType,
+            default=False,
+            description="Read a range of days again, beside the bookmark.",
+        ),
+        th.Property(
             "backfill_from",
             th.StringType,
-            description="First day to read again, ISO 8601, beside the bookmark.",
+            description="First day of the range, ISO 8601. Default: start_date.",
         ),
         th.Property(
             "backfill_to",
             th.StringType,
-            description="Last day to read again, ISO 8601. Default: today.",
+            description="Last day of the range, ISO 8601. Default: today.",
         ),
         th.Property(
             "max_parallel_windows",
-            th.IntegerType,
+            th.IntegerType(minimum=1),
             default=3,
             description="How many days to read at once.",
         ),

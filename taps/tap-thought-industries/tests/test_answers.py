@@ -6,6 +6,7 @@ import json
 import logging
 
 import pytest
+from singer_sdk.exceptions import ConfigValidationError
 
 from sandbox.vendors.server import serve
 from sandbox.vendors.thought_industries import ThoughtIndustries
@@ -25,6 +26,16 @@ def test_a_refused_key_fails_at_once(site: Site, naps: list[float]) -> None:
     assert "api_key" in sentence
     assert "wrong" not in sentence
     assert naps == []
+
+
+@pytest.mark.parametrize("key", ["a-secret\n", "a-secret\u2026", "a secret", ""])
+def test_a_key_that_no_header_can_hold(site: Site, key: str) -> None:
+    """The HTTP library would name it in its error; a file with a last line feed is enough."""
+    with pytest.raises(ConfigValidationError) as caught:
+        site.sync(STREAM, api_key=key)
+
+    assert caught.value.errors == ["The setting api_key is not valid"]
+    assert "secret" not in str(caught.value)
 
 
 def test_the_connection_test_asks_whether_the_key_is_valid(site: Site) -> None:

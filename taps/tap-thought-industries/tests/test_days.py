@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import pytest
+import yaml
+from singer_sdk.exceptions import ConfigValidationError
 
 from tap_thought_industries import side_by_side
 from tap_thought_industries.side_by_side import WINDOWS_AHEAD
@@ -190,6 +193,66 @@ def test_a_backfill_that_broke_goes_on(site: Site) -> None:
     assert days(mended)[0] >= "2026-01-04"
     assert days(other)[0] == days(again)[0] == "2026-01-01"
     assert broken.records(STREAM) + mended.records(STREAM) == site.expected(STREAM)
+
+
+@pytest.mark.parametrize(
+    ("dates", "first", "last"),
+    [
+        ({"backfill": True}, "2026-01-02", "2026-01-07"),
+        ({"backfill_to": "2026-01-03"}, "2026-01-02", "2026-01-03"),
+    ],
+)
+def test_a_backfill_without_a_begin_starts_at_the_start_date(
+    site: Site, dates: dict[str, Any], first: str, last: str
+) -> None:
+    """And does so again: it is no run that begins at a bookmark and moves it."""
+    options = {"start_date": "2026-01-02", "end_date": "2026-01-07T12:00:00Z", **dates}
+    result = site.sync(STREAM, state=at(6), **options)
+    again = site.sync(STREAM, state=result.state, **options)
+
+    assert (days(result)[0], days(result)[-1]) == (first, last)
+    assert result.records(STREAM) == again.records(STREAM)
+    assert again.state == at(6)
+
+
+def test_the_command_for_a_backfill_says_that_it_is_one() -> None:
+    """Without FROM and TO the plugin has no date, and would go on from a bookmark of its own."""
+    plugins = Path(__file__).parents[3] / "plugins" / "thought-industries.meltano.yml"
+    extractors = yaml.safe_load(plugins.read_text())["plugins"]["extractors"]
+
+    (backfill,) = (e for e in extractors if e["name"] == "tap-thought-industries--backfill")
+    assert backfill["config"] == {
+        "backfill": True,
+        "backfill_from": "$BACKFILL_FROM",
+        "backfill_to": "$BACKFILL_TO",
+    }
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        {"backfill_from": "2026-01-04", "backfill_to": "2026-01-03"},
+        {"start_date": "2026-01-04", "backfill_to": "2026-01-03"},
+    ],
+)
+def test_a_range_that_ends_before_it_begins(site: Site, dates: dict[str, str]) -> None:
+    """It would read nothing, and say that all is well."""
+    assert "There is nothing to read again" in site.fail(STREAM, **dates)
+    assert site.vendor.requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("max_parallel_windows", 0), ("settle_minutes", -1), ("api_url", "academy.example.com")],
+)
+def test_a_wrong_setting_is_refused_before_the_first_request(
+    site: Site, name: str, value: Any
+) -> None:
+    """Less than no time to settle would move the bookmark into the future."""
+    with pytest.raises(ConfigValidationError):
+        site.sync(STREAM, **{name: value})
+
+    assert site.vendor.requests == []
 
 
 @pytest.mark.parametrize("name", ["start_date", "end_date", "backfill_from", "backfill_to"])

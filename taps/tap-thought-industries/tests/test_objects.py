@@ -19,7 +19,7 @@ OBJECTS = {
 }
 
 
-@pytest.mark.parametrize("form", ["cursor", "pages", "meta"])
+@pytest.mark.parametrize("form", ["cursor", "pages", "meta", "total"])
 @pytest.mark.parametrize("stream", OBJECTS)
 def test_every_object_to_the_last_page(site: Site, stream: str, form: Any) -> None:
     site.vendor.object_form, site.vendor.page_size = form, 4
@@ -49,6 +49,21 @@ def test_more_pages_and_no_way_to_them(site: Site, cursor: str) -> None:
     site.vendor.faults.add(status=200, times=2, body=body)
 
     assert "users: the answer says that there are more pages" in site.fail("users")
+
+
+def test_a_list_that_says_nothing_of_pages(site: Site) -> None:
+    """Its first page would take the place of the whole table."""
+    site.vendor.object_form, site.vendor.page_size = "bare", 4
+
+    assert "does not say whether there are more pages" in site.fail("users")
+
+
+def test_a_cursor_without_a_word_of_more(site: Site) -> None:
+    site.vendor.page_size = 4
+    body = '{"users": [], "pageInfo": {"cursor": "8"}}'
+    site.vendor.faults.add(path="cursor=4", status=200, body=body)
+
+    assert len(site.sync("users").records("users")) == 6
 
 
 def test_the_list_under_another_name_is_no_empty_list(site: Site) -> None:

@@ -17,7 +17,7 @@ from .conftest import EVENTS, Site, event, stamp
 if TYPE_CHECKING:
     from tapsupport.testing import SyncResult
 
-CURSORS = ["time", "opaque", "none", "bare"]
+CURSORS = ["time", "plain", "opaque", "none", "bare"]
 
 
 def ids(result: SyncResult) -> Counter[str]:
@@ -71,9 +71,10 @@ def test_asks_for_whole_days_in_milliseconds(site: Site) -> None:
     assert max(ends) == milliseconds(days[2]) + 12 * 3600 * 1000
 
 
-def test_neighbours_of_one_millisecond_at_a_page_border(site: Site) -> None:
+@pytest.mark.parametrize("cursors", CURSORS)
+def test_neighbours_of_one_millisecond_at_a_page_border(site: Site, cursors: Any) -> None:
     """A cursor that is a time would pass over the fourth."""
-    site.vendor.page_size = 3
+    site.vendor.page_size, site.vendor.cursors = 3, cursors
     moments = [stamp(9), stamp(8), stamp(5), stamp(5), stamp(2)]
     site.vendor.events["courseAction"] = [event(n, moment) for n, moment in enumerate(moments)]
 
@@ -107,7 +108,7 @@ def test_nothing_lost_and_nothing_doubled(
     assert ids(result) == Counter(f"{n:03}" for n in range(len(times)))
 
 
-@pytest.mark.parametrize("cursors", ["time", "none"])
+@pytest.mark.parametrize("cursors", ["time", "plain", "none"])
 def test_more_events_in_a_millisecond_than_a_page_holds(site: Site, cursors: Any) -> None:
     """They cannot be asked for: nothing is left out without a word."""
     site.vendor.page_size, site.vendor.cursors = 3, cursors
@@ -194,3 +195,12 @@ def test_a_cursor_that_leads_back_to_itself(site: Site) -> None:
     site.vendor.faults.add(path="courseAction", times=2, status=200, body=body)
 
     assert "would never end" in site.fail("course_actions", max_parallel_windows=1)
+
+
+@pytest.mark.parametrize("about", ['{"hasMore": true}', '{"hasMore": true, "cursor": "x"}'])
+def test_no_events_and_more_of_them(site: Site, about: str) -> None:
+    """An empty page is the end, unless it says itself that it is not."""
+    body = f'{{"events": [], "pageInfo": {about}}}'
+    site.vendor.faults.add(path="courseAction", status=200, body=body)
+
+    assert "no events and says that there are more" in site.fail("course_actions")
