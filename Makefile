@@ -42,7 +42,7 @@ change: install ## Change some rows in the sandbox's sources, to see an incremen
 	@sandbox change
 
 test: install $(VENV)-interop/.installed ## Run every test.
-	python -m pytest -n 2 --dist worksteal $(ARGS)
+	python -m pytest -n 3 --dist worksteal $(ARGS)
 
 $(VENV)-interop/.installed: tests/interop/requirements.lock | install
 	$(UV) venv --quiet --allow-existing --python python3 $(@D)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TARGETS = {target.label: target for target in small_targets()}
 APPENDING = "counting: append-only, no key (batches)"
+TWO_STREAMS = "counting: append-only, no key, two streams (records)"
 REFERENCES: dict[str, Reference] = {}  # what undisturbed runs give, for all tests of a process
 
 
@@ -38,11 +39,11 @@ def kill(warehouse: Warehouse, tmp_path: Path, label: str, boundary: str, **brok
     ("label", "boundary"),
     [
         (APPENDING, "committed"),
-        (APPENDING, "state lost on its way"),
+        pytest.param(APPENDING, "state lost on its way", marks=pytest.mark.slow),
         ("counting: append-only, no key (records)", "COMMIT done, answer lost"),
         ("counting: overwrite, no key (batches)", "message sent (tap)"),
         ("counting: upsert (batches)", "MERGE"),
-        ("counting: append-only, no key, two streams (records)", "any moment (both)"),
+        pytest.param(TWO_STREAMS, "any moment (both)", marks=pytest.mark.slow),
     ],
 )
 def test_no_kill_loses_or_doubles_a_row(

@@ -99,6 +99,7 @@ def test_every_source_arrives(
     assert "TAP_POSTGRES_TEST.GITLAB_OPS_LABELS" in shown
 
 
+@pytest.mark.slow
 def test_a_vendor_arrives_too(
     command: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from orchestrate.plan import PlannedJob
 
 OLDEST_KUBERNETES = (1, 31)
+# The library reads all definitions of a version anew for each document.
+kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
 OPERATORS_KINDS = {
     "external-secrets.io": {"ClusterSecretStore", "ExternalSecret", "SecretStore"},
     "monitoring.coreos.com": {"PodMonitor", "PrometheusRule", "ServiceMonitor"},
