@@ -66,12 +66,14 @@ bench-reconcile: install ## Find 50 differences in a large table, and repair the
 kill-matrix: install ## Kill pipelines at every boundary and compare; KILLS=500. See docs/reliability.md.
 	python -m reliability --kills $(or $(KILLS),500)
 
-bench-sources: install ## Measure the taps of reports and APIs against their stand-ins' own time.
+bench-sources: install $(VENV)-bench-zendesk/.installed ## Measure the taps of reports and APIs against their stand-ins' own time.
 	python bench/adaptive_answers.py
 	python bench/oci_reports.py 200 100000
 	python bench/zuora_views.py
 	python bench/thought_industries_days.py
+	python bench/slow_answers.py
 	python bench/zendesk_limit.py 12000 5
+	python bench/zendesk_peer.py 5000 200
 
 $(VENV)-bench-%/.installed: bench/peers/requirements-%.lock | install
 	$(UV) venv --quiet --allow-existing --python python3 $(@D)

@@ -124,7 +124,8 @@ refresh_token; the exports need an admin"
             raise TapError(
                 f"Zendesk gave no OAuth token for grant_type {grant['grant_type']} (status "
                 f"{response.status_code}). Check client_id, client_secret and oauth_scope; a "
-                "refresh token works once, so if it was used elsewhere, make a new one in Zendesk."
+                "refresh token works once, so if it was used elsewhere, make a new one in Zendesk, "
+                "set refresh_token to it and empty what token_file or token_command keeps."
             )
         early = min(EARLY_SECONDS, lifetime / 10)
         return Tokens(access, refresh, time.time() + lifetime - early)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 
-OK, UNAUTHORIZED, NOT_FOUND, CONFLICT = 200, 401, 404, 409
+OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT = 200, 401, 403, 404, 409
 CONFLICT_SECONDS = 10.0
 MOST_WAITS = 60  # for 429 and 409, which say wait and not that anything is wrong
 TRIES = 8  # about two minutes of 5xx and broken connections
@@ -146,6 +146,7 @@ class Client:
             if not meta.get("after_cursor") or meta["after_cursor"] == asked.get("page[after]"):
                 raise TapError(f"{lacking(path, 'a new meta.after_cursor')}")
             asked["page[after]"] = meta["after_cursor"]
+            accept = within(accept)
 
     def offset(self, path: str, key: str, accept: Collection[int] = ()) -> Iterator[list[Record]]:
         """The pages of a list without cursors (`page`, `next_page`); none for a status accepted."""
@@ -156,6 +157,12 @@ class Client:
             yield records_of(path, body, key)
             if body.get("next_page") is None:
                 return
+            accept = within(accept)
+
+
+def within(accept: Collection[int]) -> Collection[int]:
+    """What may come after a list's first page: a plan that lacks the list refuses that one."""
+    return [status for status in accept if status != FORBIDDEN]
 
 
 def base_url(config: Mapping[str, Any]) -> str:

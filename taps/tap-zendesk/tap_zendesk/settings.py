@@ -40,7 +40,8 @@ SETTINGS = (
     th.Property(
         "token_file",
         th.StringType,
-        description="File that keeps the pair of tokens between runs; needed with refresh_token.",
+        description="File that keeps the pair of tokens between runs. Make it once, empty, where "
+        "it outlives a run: not on a pod's own disk.",
     ),
     th.Property(
         "token_command",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
+from tap_zendesk.client import FORBIDDEN
 from tap_zendesk.exports import CursorExport, TimeExport, moment
 from tap_zendesk.stream import ZendeskStream
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Context, Record
 
-FORBIDDEN = 403
 DAY_SECONDS = 86_400
 
 

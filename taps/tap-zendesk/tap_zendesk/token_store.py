@@ -40,48 +40,58 @@ class TokenStore(Protocol):
 
 
 class FileStore:
-    """A JSON file that only its owner may read, replaced as a whole."""
+    """A JSON file that only its owner may read, replaced as a whole; empty before the first pair.
+
+    It must exist: in a place that does not outlive the run, such as a pod's own disk, it never
+    does, so that no refresh token is spent there whose successor would be lost.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
 
     def load(self) -> Tokens | None:
         """The pair; None before the first refresh."""
-        try:
-            text = self._path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise self._failed("Reading", error) from error
-        return _tokens(text, f"token_file {self._path}")
+        text = self._read()
+        return _tokens(text, f"token_file {self._path}") if text.strip() else None
 
     def save(self, tokens: Tokens) -> None:
-        try:
-            new = self._path.with_name(f".{self._path.name}.new")
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-                json.dump(asdict(tokens), handle)
-                handle.flush()
-                os.fsync(handle.fileno())
-            new.replace(self._path)
-        except OSError as error:
-            raise self._failed("Writing", error) from error
+        self._replace(json.dumps(asdict(tokens)))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Only one run at a time refreshes; shows at once when the folder cannot be written."""
+        """Only one run at a time refreshes; shows at once what cannot be read or written."""
         try:
             lock = self._path.with_name(f".{self._path.name}.lock").open("w", encoding="utf-8")
         except OSError as error:
             raise self._failed("Locking", error) from error
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            self._replace(self._read())
             yield
+
+    def _read(self) -> str:
+        try:
+            return self._path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise self._failed("Reading", error) from error
+
+    def _replace(self, text: str) -> None:
+        try:
+            new = self._path.with_name(f".{self._path.name}.new")
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+                handle.write(text)
+                handle.flush()
+                os.fsync(handle.fileno())
+            new.replace(self._path)
+        except OSError as error:
+            raise self._failed("Writing", error) from error
 
     def _failed(self, doing: str, error: OSError) -> TapError:
         return TapError(
-            f"{doing} token_file {self._path} failed: {error.strerror}. Give a path in a folder "
-            "that this run may write to and that outlives it."
+            f"{doing} token_file {self._path} failed: {error.strerror}. Make it once, empty, in a "
+            "folder that this run may write to and that outlives it; a pod's own disk does not: "
+            "use token_command, client credentials or access_token there."
         )
 
 

@@ -65,6 +65,9 @@ class Source:
             **settings,
         }
 
+    def catalog(self, *names: str, **settings: Any) -> dict[str, Any]:
+        return catalog_of(*names, **settings)
+
     def sync(self, *names: str, state: dict[str, Any] | None = None, **settings: Any) -> SyncResult:
         """Run the tap with these streams, or those that are selected by default."""
         private = {k: v for k, v in settings.items() if k.startswith(("hash", "drop", "exclude"))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,8 +12,6 @@ import pytest
 from tapsupport.errors import TapError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import Source
 
 KEEPER = """
@@ -26,8 +25,10 @@ elif path.exists():
 
 
 def refreshing(source: Source, **store: str) -> dict[str, Any]:
-    """Settings with a refresh token that the account has just given out."""
+    """Settings with a refresh token that the account has just given out; the file is made."""
     token = source.tenant.access.issue("read", 3600, refreshable=True)
+    if "token_file" in store:
+        Path(store["token_file"]).touch()
     return {"refresh_token": token.refresh, **store}
 
 
@@ -76,12 +77,28 @@ def test_a_new_pair_is_kept_for_the_next_run(source: Source, tmp_path: Path, kin
 
 
 def test_nothing_is_refreshed_that_cannot_be_kept(source: Source, tmp_path: Path) -> None:
-    """Else the next run would be locked out."""
-    settings = refreshing(source, token_file=str(tmp_path / "no" / "tokens.json"))
+    """Else the next run would be locked out: a pod's own disk has no such file, nor the folder."""
+    token = refreshing(source)
 
-    with pytest.raises(TapError, match=r"Locking token_file .* failed"):
-        source.sync("tags", **settings)
+    for name, doing in (("tokens.json", "Reading"), ("no/tokens.json", "Locking")):
+        with pytest.raises(TapError, match=f"{doing} token_file .* failed.* a pod's own disk"):
+            source.sync("tags", **token, token_file=str(tmp_path / name))
     assert source.zendesk.seen("oauth/tokens") == []
+
+
+def test_a_dead_pair_makes_way_for_a_new_token_when_its_file_is_emptied(
+    source: Source, tmp_path: Path
+) -> None:
+    """What is kept goes before the setting, and the error says how to replace it."""
+    kept = tmp_path / "tokens.json"
+    settings = refreshing(source, token_file=str(kept))
+    kept.write_text('{"access_token": "dead", "refresh_token": "dead"}')
+
+    with pytest.raises(TapError, match="empty what token_file or token_command keeps"):
+        source.sync("tags", **settings)
+    kept.write_text("")
+
+    assert len(source.sync("tags", **settings).records("tags")) == 3
 
 
 def test_a_token_that_dies_during_a_run_is_renewed_once(source: Source, tmp_path: Path) -> None:
@@ -114,6 +131,7 @@ def test_a_refused_login_names_the_setting_and_hides_it(
     source: Source, tmp_path: Path, caplog: pytest.LogCaptureFixture, settings: dict[str, str]
 ) -> None:
     settings = {k: v.replace("{folder}", str(tmp_path)) for k, v in settings.items()}
+    (tmp_path / "tokens.json").touch()
     name = next(iter(settings))
 
     with pytest.raises(TapError, match=name) as caught:

@@ -157,3 +157,13 @@ def test_what_the_plan_lacks_is_left_out_with_a_warning(
     assert result.records(stream) == []
     assert len(result.records("groups")) == 3
     assert f"{stream}: Zendesk answered 403" in caplog.text
+
+
+def test_a_list_that_is_refused_half_way_is_not_taken_for_a_short_one(source: Source) -> None:
+    """Else its bookmark would move past what was never read."""
+    ratings = source.tenant.account.lists["satisfaction_ratings"]
+    ratings += [{**ratings[0], "id": 7000 + number} for number in range(100)]
+    source.zendesk.faults.add(path="satisfaction_ratings", skip=1, status=403)
+
+    with pytest.raises(TapError, match="/satisfaction_ratings answered 403"):
+        source.sync("satisfaction_ratings")
