@@ -113,7 +113,7 @@ def tap(folder: Path, url: str, lane: str) -> list[str]:
     if lane == "parquet":
         storage = {"root": str(folder / "batches")}
         config["batch_config"] = {"encoding": {"format": "parquet"}, "storage": storage}
-    catalog = TapAdaptive(config={}, validate_config=False).catalog
+    catalog = TapAdaptive(config=config).catalog
     for name, entry in catalog.items():
         entry.metadata.root.selected = name in REPORTS
     (folder / "config.json").write_text(json.dumps(config))
