@@ -280,15 +280,15 @@ def test_a_name_in_a_refusal_is_no_broken_connection(database: Database, naps: l
 
 def test_a_table_without_privilege(database: Database, naps: list[float]) -> None:
     database.copy(TABLE, "xc_role")
-    database.run("CREATE ROLE reader LOGIN PASSWORD 'made-up'")
+    database.run("CREATE ROLE incent_reader LOGIN PASSWORD 'made-up'")
     try:
         database.run(
-            "GRANT USAGE ON SCHEMA xactly TO reader; GRANT SELECT ON xactly.xc_role TO reader"
+            "GRANT USAGE ON SCHEMA xactly TO incent_reader; GRANT SELECT ON xactly.xc_role TO incent_reader"
         )
-        settings = database.settings | {"username": "reader", "password": "made-up"}
+        settings = database.settings | {"username": "incent_reader", "password": "made-up"}
         result, error = database.source.fail(TABLE, "xc_role", **settings)
     finally:
-        database.run("DROP OWNED BY reader; DROP ROLE reader")
+        database.run("DROP OWNED BY incent_reader; DROP ROLE incent_reader")
 
     assert f"permission denied for table {TABLE}" in error
     assert len(result.records("xc_role")) == 60
