@@ -282,9 +282,8 @@ def test_a_table_without_privilege(database: Database, naps: list[float]) -> Non
     database.copy(TABLE, "xc_role")
     database.run("CREATE ROLE incent_reader LOGIN PASSWORD 'made-up'")
     try:
-        database.run(
-            "GRANT USAGE ON SCHEMA xactly TO incent_reader; GRANT SELECT ON xactly.xc_role TO incent_reader"
-        )
+        database.run("GRANT USAGE ON SCHEMA xactly TO incent_reader")
+        database.run("GRANT SELECT ON xactly.xc_role TO incent_reader")
         settings = database.settings | {"username": "incent_reader", "password": "made-up"}
         result, error = database.source.fail(TABLE, "xc_role", **settings)
     finally:
