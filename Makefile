@@ -73,7 +73,7 @@ bench-sources: install $(VENV)-bench-zendesk/.installed ## Measure the taps of r
 	python bench/thought_industries_days.py
 	python bench/slow_answers.py
 	python bench/zendesk_limit.py 12000 5
-	python bench/zendesk_peer.py 5000 200
+	python bench/zendesk_peer.py 300 10
 
 $(VENV)-bench-%/.installed: bench/peers/requirements-%.lock | install
 	$(UV) venv --quiet --allow-existing --python python3 $(@D)
