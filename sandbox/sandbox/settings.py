@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 HOST = "127.0.0.1"
+LAST_PORT = 65535
 PASSWORD = "sandbox"  # noqa: S105 - the sandbox's own password, published in its README
 WAREHOUSE_ACCOUNT = "sandbox"
 WAREHOUSE_DATABASE = "RAW"
@@ -92,14 +94,14 @@ def load() -> Settings:
     """Read the settings from the environment.
 
     Raises:
-        SandboxError: A variable that must be a number is not one.
+        SandboxError: A variable that must be a number or a port is not one.
     """
     folder = os.environ.get(DIR_VARIABLE)
     return Settings(
         folder=Path(folder).absolute() if folder else project_root() / ".sandbox",
-        warehouse_port=int(_number(WAREHOUSE_PORT_VARIABLE, 8084)),
-        postgres_port=int(_number(POSTGRES_PORT_VARIABLE, 15432)),
-        vendors_port=int(_number(VENDORS_PORT_VARIABLE, 8085)),
+        warehouse_port=_port(WAREHOUSE_PORT_VARIABLE, 8084),
+        postgres_port=_port(POSTGRES_PORT_VARIABLE, 15432),
+        vendors_port=_port(VENDORS_PORT_VARIABLE, 8085),
         warehouse_memory=os.environ.get(WAREHOUSE_MEMORY_VARIABLE, "400MB"),
         idle_transaction_seconds=_number(WAREHOUSE_IDLE_VARIABLE, 10),
         rows=int(_number(ROWS_VARIABLE, 20_000)),
@@ -119,12 +121,21 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def _port(variable: str, default: int) -> int:
+    number = _number(variable, default)
+    if number > LAST_PORT or not number.is_integer():
+        raise SandboxError(
+            f"{variable} must be a port from 1 to {LAST_PORT}, but it is {number:g}."
+        )
+    return int(number)
+
+
 def _number(variable: str, default: float) -> float:
     text = os.environ.get(variable, str(default))
     try:
         number = float(text)
     except ValueError:
         number = 0
-    if number <= 0:
+    if not 0 < number < math.inf:
         raise SandboxError(f"{variable} must be a number greater than zero, but it is {text!r}.")
     return number

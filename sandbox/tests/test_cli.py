@@ -112,6 +112,26 @@ def test_a_taken_port_is_named_with_its_variable(
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "text", "said"),
+    [
+        (settings.WAREHOUSE_PORT_VARIABLE, "99999", "a port from 1 to 65535, but it is 99999"),
+        (settings.POSTGRES_PORT_VARIABLE, "15432.5", "a port from 1 to 65535, but it is 15432.5"),
+        (settings.VENDORS_PORT_VARIABLE, "http", "a number greater than zero, but it is 'http'"),
+        (settings.ROWS_VARIABLE, "-5", "a number greater than zero, but it is '-5'"),
+        (settings.ROWS_VARIABLE, "nan", "a number greater than zero, but it is 'nan'"),
+        (settings.ROWS_VARIABLE, "inf", "a number greater than zero, but it is 'inf'"),
+    ],
+)
+def test_a_number_that_is_none_is_named_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, text)
+
+    with pytest.raises(settings.SandboxError, match=f"{variable} must be {said}"):
+        settings.load()
+
+
 def test_sql_prints_rows_prompts_and_explains(sandbox: Sandbox) -> None:
     sandbox.run("up", "--only", "warehouse")
 
