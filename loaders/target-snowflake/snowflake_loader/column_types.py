@@ -187,6 +187,19 @@ def _annotated(annotation: str) -> ColumnType | None:
     return None
 
 
+def is_definition(definition: object) -> bool:
+    """Whether a property is described by what `column_type` can read."""
+    if not isinstance(definition, dict):
+        return False
+    types = definition.get("type", [])
+    alternatives = definition.get("anyOf") or definition.get("oneOf") or []
+    return (
+        all(isinstance(name, str) for name in (types if isinstance(types, list) else [types]))
+        and isinstance(alternatives, list)
+        and all(map(is_definition, alternatives))
+    )
+
+
 def _members(definition: dict[str, Any]) -> Iterator[dict[str, Any]]:
     alternatives = definition.get("anyOf") or definition.get("oneOf")
     if not alternatives:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import binascii
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from snowflake_loader.column_types import MAX_TEXT_BYTES, Kind, encoding
+from snowflake_loader.column_types import MAX_PRECISION, MAX_TEXT_BYTES, Kind, encoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 SAFE_DIGITS = 38  # characters of a number that Arrow surely reads without overflow
 NO_VALUE = msgspec.Raw(b"null")
-CONVERSION_ERRORS = (pa.ArrowException, ArithmeticError, ValueError, TypeError)
+CONVERSION_ERRORS = (
+    pa.ArrowException,
+    ArithmeticError,
+    ValueError,
+    TypeError,
+    msgspec.MsgspecError,
+)
 
 
 @dataclass
@@ -135,10 +141,19 @@ def _integers(values: list[Any], widest: pa.DataType) -> pa.Array:
 
 def _decimals(texts: pa.Array, exact: pa.DataType) -> pa.Array:
     longest = pc.max(pc.binary_length(texts)).as_py() or 0
-    if longest <= SAFE_DIGITS:
+    has_exponent = pc.any(pc.match_substring(texts, "e", ignore_case=True)).as_py()
+    if longest <= SAFE_DIGITS and not has_exponent:
         return texts.cast(exact)
-    # Arrow's cast from text wraps around silently past 38 digits; the one from Decimal refuses.
-    return pa.array([None if text is None else Decimal(text) for text in texts.to_pylist()], exact)
+    # Arrow wraps around silently past 38 digits, makes 0 of 1e-77 and crashes at 1e-999999999.
+    return pa.array([text and _decimal(text, exact.scale) for text in texts.to_pylist()], exact)
+
+
+def _decimal(text: str, scale: int) -> Decimal:
+    value = Decimal(text)
+    exact = value.quantize(Decimal(1).scaleb(-scale), context=Context(prec=MAX_PRECISION))
+    if exact != value:
+        raise ValueError("too many decimals")
+    return exact
 
 
 def _dates(values: list[Any]) -> pa.Array:
@@ -198,7 +213,7 @@ def _refuse_long_text(column: Column, built: Built) -> None:
 
 def _shown(value: object) -> str:
     """A value's first characters; enough to find it, too few to fill a log."""
-    text = bytes(value).decode() if isinstance(value, msgspec.Raw) else repr(value)
+    text = bytes(value).decode(errors="replace") if isinstance(value, msgspec.Raw) else repr(value)
     return text if len(text) <= 60 else f"{text[:60]}..."  # noqa: PLR2004 - characters of a line
 
 

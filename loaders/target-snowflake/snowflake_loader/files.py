@@ -41,16 +41,30 @@ class DataFile:
 
 
 class WorkDirectory:
-    """A folder for this process's files; those of processes that died are removed."""
+    """A folder for this process's files; those of processes that died are removed.
+
+    Raises:
+        LoadError: it cannot be made.
+    """
 
     def __init__(self, parent: str | None) -> None:
         root = Path(parent or tempfile.gettempdir())
+        try:
+            self.path = self._made_in(root)
+        except OSError as error:
+            raise LoadError(
+                f"No folder for files can be made in {root}: {error.strerror}. Correct "
+                "work_directory."
+            ) from error
+
+    @staticmethod
+    def _made_in(root: Path) -> Path:
         root.mkdir(parents=True, exist_ok=True)
         for left in root.glob(f"{PREFIX}*"):
             number = left.name.removeprefix(PREFIX).partition("-")[0]
             if number.isdigit() and not psutil.pid_exists(int(number)):
                 shutil.rmtree(left, ignore_errors=True)
-        self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=root))
+        return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=root))
 
     def new_file(self) -> Path:
         """Return a path that no other file has."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from snowflake_loader import deletions
+from snowflake_loader.column_types import ColumnType, Kind
 from snowflake_loader.errors import LoadError, WarehouseError
 from snowflake_loader.faults import Point, reach
 from snowflake_loader.helper_tables import HelperTables
@@ -108,8 +109,8 @@ class TableLoad:
         """Bring the table to the stream's schema; this is DDL and so outside any transaction.
 
         Raises:
-            LoadError: a column changed incompatibly, one that a setting names is missing, or
-                there is no table whose rows could be marked.
+            LoadError: a column changed incompatibly, one that a setting names is missing or a
+                VARIANT, or there is no table whose rows could be marked.
         """
         self.schema, self.method = schema, method
         slices = self._column("slice_column") if method is LoadMethod.REPLACE_SLICE else None
@@ -161,9 +162,10 @@ class TableLoad:
         if not (self.staged or self.rejected or commit.publish):
             return False
         if self._was_published(commit):
-            logger.info(
-                "%s: snapshot %d is in the table already, so what was sent again is left out.",
-                self.stream, commit.version,
+            logger.warning(
+                "%s: snapshot %d is in the table already, so what was sent again (%d rows) is left "
+                "out. If they are new rows, the tap must give each snapshot a version of its own.",
+                self.stream, commit.version, sum(file.rows for file in self.staged),
             )  # fmt: skip
             self._forget_staged()
             self._is_applied = False
@@ -448,9 +450,15 @@ class TableLoad:
     def _column(self, setting: str) -> str:
         """The column that a setting names, quoted."""
         wanted = fold(str(getattr(self.settings, setting)))
-        if wanted not in {column.name for column in self.schema.columns}:
+        types = {column.name: column.type for column in self.schema.columns}
+        if types.get(wanted) == ColumnType(Kind.VARIANT):
+            raise LoadError(
+                f"Stream {self.stream} has column {wanted}, which `{setting}` names, as a VARIANT, "
+                "whose values cannot be compared; choose a column of text, numbers or moments."
+            )
+        if wanted not in types:
             raise LoadError(
                 f"Stream {self.stream} has no column {wanted}, which `{setting}` names; choose "
-                f"one of {', '.join(column.name for column in self.schema.columns)}."
+                f"one of {', '.join(types)}."
             )
         return quote(wanted)

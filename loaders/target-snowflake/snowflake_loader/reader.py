@@ -25,6 +25,9 @@ IDLE_SECONDS = 1.0  # without input, after which what is due is looked after all
 
 NO_RECORD = msgspec.Raw()
 
+# What msgspec raises for a text that is no JSON, of another type, not UTF-8, or nested too deeply.
+DECODING_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 
 class Message(msgspec.Struct, gc=False):
     """A Singer message; a record stays as JSON text until its batch is decoded."""
@@ -83,6 +86,7 @@ class MessageReader(GenericSingerReader[str]):
         self.on_pause: Callable[[], None] = lambda: None  # called between two lines, now and then
         self._decoder = msgspec.json.Decoder(Message)
         self._lines = 0
+        self._is_cut = False  # the line at hand has no end
 
     def deserialize_json(self, line: str) -> dict[Any, Any]:
         """Decode one line to a dictionary; the SDK's interface asks for it."""
@@ -111,7 +115,13 @@ class MessageReader(GenericSingerReader[str]):
     def _decode(self, line: bytes) -> Message:
         try:
             message = self._decoder.decode(line)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except DECODING_ERRORS as error:
+            if self._is_cut:
+                raise LoadError(
+                    f"The input ends in the middle of line {self._lines}: the tap has died. Look "
+                    "at its log for the reason, then run again; everything before this line is "
+                    "kept if it was committed."
+                ) from error
             raise LoadError(
                 f"Line {self._lines} of the input is not a Singer message: {error}; it begins "
                 f"with {line[:40]!r}. The tap must print messages to standard output and nothing "
@@ -163,6 +173,7 @@ class MessageReader(GenericSingerReader[str]):
             rest = [last]
         # A signal cuts the input anywhere; a line without its end was not received.
         if self.stop.number is None and any(rest):
+            self._is_cut = True
             yield b"".join(rest)
 
     def _chunks(self, descriptor: int) -> Iterable[bytes]:

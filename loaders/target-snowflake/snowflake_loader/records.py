@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,14 @@ import pyarrow as pa
 
 from snowflake_loader.columns import NO_VALUE, build, field_type, instants
 from snowflake_loader.errors import LoadError
+from snowflake_loader.reader import DECODING_ERRORS
 from snowflake_loader.schema import RECORD_METADATA
 
 if TYPE_CHECKING:
     from snowflake_loader.schema import StreamSchema
 
 EXTRACTED_AT = "_SDC_EXTRACTED_AT"
+NO_FIELD_NAME = re.compile(r'["\\\x00-\x1f]')  # characters of no field that msgspec would decode
 ROW_NUMBER = "_SDC_ROW_NUMBER"  # order of arrival; lets an upsert keep the last of several
 
 
@@ -38,6 +41,11 @@ class RecordDecoder:
     def __init__(self, schema: StreamSchema) -> None:
         self._schema = schema
         self._fields = [f"field_{number}" for number in range(len(schema.columns))]
+        self._renamed = {
+            column.property_name: f"{NO_FIELD_NAME.sub('_', column.property_name)} (column {place})"
+            for place, column in enumerate(schema.columns, 1)
+            if NO_FIELD_NAME.search(column.property_name)
+        }
         row = msgspec.defstruct("Row", self._definitions(), **self._options())
         self._rows = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
         self._row = msgspec.json.Decoder(row)
@@ -45,9 +53,13 @@ class RecordDecoder:
     def decode(self, records: list[msgspec.Raw]) -> tuple[pa.Table, dict[int, str]]:
         """Return the records as a table (all rows) and the faults found, by row number."""
         faults: dict[int, str] = {}
+        if self._renamed:
+            records = list(map(self._rename, records))
         try:
             rows = self._rows.decode(b"[" + b",".join(records) + b"]")
-        except (msgspec.DecodeError, msgspec.ValidationError):
+        except DECODING_ERRORS:
+            rows = []
+        if len(rows) != len(records):  # a line `{...},{...}` is two records only when joined
             rows = self._decode_one_by_one(records, faults)
         arrays = []
         for column, name in zip(self._schema.columns, self._fields, strict=True):
@@ -64,10 +76,20 @@ class RecordDecoder:
         for number, record in enumerate(records):
             try:
                 rows.append(self._row.decode(record))
-            except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            except DECODING_ERRORS as error:
                 faults[number] = self._explained(str(error))
                 rows.append(nothing)
         return rows
+
+    def _rename(self, record: msgspec.Raw) -> msgspec.Raw:
+        """Give properties whose names no field can have others, at the price of more time."""
+        try:
+            values = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+        except DECODING_ERRORS:
+            return record  # as bad under its own names
+        return msgspec.Raw(
+            msgspec.json.encode({self._renamed.get(k, k): value for k, value in values.items()})
+        )
 
     def _explained(self, message: str) -> str:
         return message.removeprefix("JSON is malformed: ").replace(" - at `$.", " - in `")
@@ -82,7 +104,8 @@ class RecordDecoder:
         return definitions + [(name, msgspec.Raw, NO_VALUE) for name in self._ignored()]
 
     def _options(self) -> dict[str, Any]:
-        properties = [column.property_name for column in self._schema.columns]
+        names = [column.property_name for column in self._schema.columns]
+        properties = [self._renamed.get(name, name) for name in names]
         renamed = dict(zip(self._fields, properties, strict=True))
         return {"forbid_unknown_fields": True, "rename": renamed, "gc": False}
 

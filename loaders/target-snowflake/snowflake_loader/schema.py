@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from snowflake_loader.column_types import TEXT, ColumnType, Kind, column_type
+from snowflake_loader.column_types import TEXT, ColumnType, Kind, column_type, is_definition
 from snowflake_loader.errors import LoadError
 from snowflake_loader.names import fold_all
 
@@ -74,7 +74,7 @@ def read_schema(message: SchemaMessage, *, all_varchar: bool) -> StreamSchema:
     properties = message.schema.get("properties")
     if not isinstance(properties, dict) or not properties:
         raise LoadError(f"The SCHEMA of stream {stream} has no properties; the tap must send some.")
-    if odd := [name for name, definition in properties.items() if not isinstance(definition, dict)]:
+    if odd := [name for name, definition in properties.items() if not is_definition(definition)]:
         raise LoadError(
             f"The SCHEMA of stream {stream} describes {', '.join(odd)} by something that is no "
             "JSON Schema; correct the tap."

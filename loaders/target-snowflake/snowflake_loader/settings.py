@@ -18,6 +18,9 @@ Choice = TypeVar("Choice", bound=enum.StrEnum)
 
 MEBIBYTE = 1024 * 1024
 
+FLAGS = ("all_varchar", "add_record_metadata", "uploaded_at")
+TEXTS = ("slice_column", "order_column", "table", "task_instance")
+
 
 class LoadMethod(enum.StrEnum):
     """How the rows of a stream reach its table."""
@@ -92,6 +95,12 @@ def stream_settings(config: Mapping[str, Any], stream: str, hints: Hints) -> Str
                 f"The setting `streams` gives {pattern} the setting {', '.join(sorted(unknown))}, "
                 "which a stream cannot have; the loader's README lists those it can."
             )
+        if wrong := [name for name, value in overrides.items() if not _suits(name, value)]:
+            raise LoadError(
+                f"The setting `streams` gives {pattern} a value for {', '.join(sorted(wrong))} "
+                f"that is of the wrong type: {', '.join(FLAGS)} are true or false, "
+                f"{', '.join(TEXTS)} are text. Correct it."
+            )
         if pattern != stream and fnmatchcase(stream, pattern):
             values |= overrides
     values |= own.get(stream, {})
@@ -114,6 +123,11 @@ def stream_settings(config: Mapping[str, Any], stream: str, hints: Hints) -> Str
         uploaded_at=bool(values["uploaded_at"]),
         task_instance=values.get("task_instance"),
     )
+
+
+def _suits(name: str, value: object) -> bool:
+    is_flag, is_text = name in FLAGS, name in TEXTS
+    return value is None or isinstance(value, bool if is_flag else str if is_text else object)
 
 
 def _chosen(choices: type[Choice], values: Mapping[str, Any], name: str, stream: str) -> Choice:

@@ -161,7 +161,9 @@ class TargetSnowflake(Target):
         th.Property("warehouse", th.StringType, description="Virtual warehouse."),
         th.Property("role", th.StringType, description="Role."),
         th.Property("host", th.StringType, description="Host, if not the account's own."),
-        th.Property("port", th.IntegerType, description="Port, if not 443."),
+        th.Property(
+            "port", th.IntegerType(minimum=1, maximum=65535), description="Port, if not 443."
+        ),
         th.Property(
             "protocol",
             th.StringType,
@@ -201,7 +203,7 @@ class TargetSnowflake(Target):
         ),
         th.Property(
             "max_connections",
-            th.IntegerType,
+            th.IntegerType(minimum=1),
             default=4,
             description="Sessions that load different streams at once.",
         ),
@@ -420,8 +422,14 @@ class TargetSnowflake(Target):
             self._lease.wait()
         kept = self._lease is not None and self._lease.states is not None
         number = {SEQUENCE: self._lease.sequence(state.number)} if self._lease and kept else {}
-        sys.stdout.write(f"{json.dumps(marked(state.value, **number))}\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(f"{json.dumps(marked(state.value, **number))}\n")
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise LoadError(
+                "A state could not be written, since what reads this command's output has gone. "
+                "The rows that it covers are committed; run again."
+            ) from error
         reach(Point.STATE_EMITTED)
 
     def _close(self) -> None:

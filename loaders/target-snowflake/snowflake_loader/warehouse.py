@@ -36,6 +36,7 @@ ADVICE = {
 }
 # The connector asks once more when an answer is lost, and learns that the session has gone.
 SESSION_ENDED = {390104, 390111, 390114}
+UNREACHABLE = "Check `account`, `host` and `port`, and the network; then run again."
 CONNECTION_LOST = "The connection was lost; nothing of this commit is in the warehouse. Run again."
 
 
@@ -148,7 +149,7 @@ def connect(config: Mapping[str, Any], run_id: str) -> Session:
         connection = connector.connect(**arguments)
     except Error as error:
         purpose = f"logging in to Snowflake as {config['user']}"
-        raise WarehouseError(explain(error, purpose)) from error
+        raise WarehouseError(explain(error, purpose, lost=UNREACHABLE)) from error
     return Session(connection, config["database"].upper(), config["schema"].upper())
 
 
@@ -163,12 +164,12 @@ def is_lost(error: BaseException | None) -> bool:
     return is_of_network and getattr(error, "errno", None) not in ADVICE
 
 
-def explain(error: Exception, purpose: str) -> str:
+def explain(error: Exception, purpose: str, *, lost: str = CONNECTION_LOST) -> str:
     """Return what was being done, what Snowflake said, and what to do, as a sentence."""
     number = getattr(error, "errno", None)
     said = " ".join((getattr(error, "raw_msg", None) or str(error)).split())
     query = getattr(error, "sfqid", None)
-    advice = CONNECTION_LOST if is_lost(error) else ADVICE.get(number or 0, "")
+    advice = lost if is_lost(error) else ADVICE.get(number or 0, "")
     where = f" (query {query})" if query else ""
     return f"Snowflake refused {purpose}{where}: {said.rstrip('.')}. {advice}".rstrip()
 

@@ -30,6 +30,7 @@ def batch(*uris: str, format_: str = "parquet") -> dict[str, Any]:
     ("text", "sentence"),
     [
         (lines(GOOD) + '{"type": "RECORD", "stream"\n', "Line 3 of the input is not a Singer"),
+        (lines(GOOD) + '{"type": "RECORD", "stream"', "ends in the middle of line 3"),
         (lines(GOOD) + "Traceback (most recent call last):\n", "begins with b'Traceback"),
         (lines([record(id=1)]), "came before its SCHEMA"),
         (lines([schema(), record(name="no key")]), "key id is missing or null"),
@@ -44,6 +45,26 @@ def batch(*uris: str, format_: str = "parquet") -> dict[str, Any]:
         (
             lines([schema() | {"schema": {"properties": {"id": "integer"}}}]),
             "describes id by something that is no JSON Schema",
+        ),
+        *(
+            (
+                lines([schema() | {"schema": {"properties": {"id": definition}}}]),
+                "describes id by something that is no JSON Schema",
+            )
+            for definition in (
+                {"type": 5},
+                {"type": [["integer"]]},
+                {"anyOf": [5]},
+                {"oneOf": {"x": {"type": "integer"}}},
+            )
+        ),
+        (
+            lines([schema()])
+            + '{"type":"RECORD","stream":"items","record":{"id":1,"name":'
+            + "[" * 100_000
+            + "]" * 100_000
+            + "}}\n",
+            "not a Singer",
         ),
         (lines([schema(keys=["nope"])]), "names the key nope"),
         (lines([{"type": "RECORD", "record": {}}]), "has no stream"),
@@ -82,7 +103,13 @@ def test_each_bad_input_has_its_sentence_and_loads_nothing(
         ({"load_method": "truncate"}, "'truncate' is not one of"),
         ({"streams": {"*": {"load_methods": "upsert"}}}, "which a stream cannot have"),
         ({"streams": {"items": {"load_method": "truncate"}}}, "must be one of append-only"),
-        ({"port": 1, "login_timeout_seconds": 5}, "logging in to Snowflake"),
+        ({"streams": {"items": {"all_varchar": "false"}}}, "are true or false"),
+        ({"streams": {"items": {"table": 5}}}, "are text"),
+        ({"work_directory": "/dev/null"}, "Correct work_directory"),
+        ({"work_directory": "/proc/nowhere"}, "Correct work_directory"),
+        ({"max_connections": 0}, "max_connections"),
+        ({"port": 99999}, "port"),
+        ({"port": 1, "login_timeout_seconds": 5}, "Check `account`, `host` and `port`"),
     ],
 )
 def test_each_wrong_setting_has_its_sentence(
@@ -137,6 +164,24 @@ def test_the_connection_lost_in_mid_transaction_leaves_the_old_rows(
 
     assert done.code == 1
     assert "Run again" in done.log or "run again" in done.log
+    rows = warehouse.query(f'SELECT ID FROM "{warehouse.schema}".ITEMS')
+    assert [row["ID"] for row in rows] == [1]
+
+
+def test_a_copy_that_fails_after_the_delete_leaves_the_old_rows(
+    warehouse: Warehouse, run_command: Run
+) -> None:
+    run_command(
+        [schema(), activate(1), record(id=1, version=1), activate(1)], load_method="overwrite"
+    )
+    warehouse.fault(fail="COPY", errno=100038, message="Numeric value is not recognized.")
+
+    done = run_command(
+        [schema(), activate(2), record(id=2, version=2), activate(2)], load_method="overwrite"
+    )
+
+    assert done.code == 1
+    assert "Numeric value is not recognized" in done.log
     rows = warehouse.query(f'SELECT ID FROM "{warehouse.schema}".ITEMS')
     assert [row["ID"] for row in rows] == [1]
 

@@ -89,8 +89,20 @@ def test_rows_without_a_key_or_with_nan_are_set_aside(directory: WorkDirectory) 
     ]
 
 
-def test_text_too_long_for_snowflake_is_set_aside(directory: WorkDirectory) -> None:
-    path = written(directory, id=[1, 2], name=["x" * 16_777_217, "y"])
+def test_a_file_of_bad_rows_alone_has_none_to_load(directory: WorkDirectory) -> None:
+    path = written(directory, id=pa.array([None, None], pa.int64()), name=["a", "b"])
+
+    checked = check(path, stream_schema(), KEYED, directory)
+
+    assert rows(checked) == []
+    assert len(checked.rejected) == 2
+
+
+@pytest.mark.parametrize("kind", ["text", "dictionary", "bytes"])
+def test_text_too_long_for_snowflake_is_set_aside(directory: WorkDirectory, kind: str) -> None:
+    text = pa.array(["x" * 16_777_217, "y"])
+    name = {"text": text, "dictionary": text.dictionary_encode(), "bytes": text.cast(pa.binary())}
+    path = written(directory, id=[1, 2], name=name[kind])
 
     checked = check(path, stream_schema(), FREE, directory)
 
@@ -98,14 +110,19 @@ def test_text_too_long_for_snowflake_is_set_aside(directory: WorkDirectory) -> N
     assert "16,777,216" in checked.rejected[0].reason
 
 
-def test_columns_that_fold_to_other_names_are_renamed_in_the_file(directory: WorkDirectory) -> None:
+@pytest.mark.parametrize(
+    ("name", "folded"), [("first name", "FIRST_NAME"), ("straße", "STRASSE"), ("été", "ÉTÉ")]
+)
+def test_columns_that_fold_to_other_names_are_renamed_in_the_file(
+    directory: WorkDirectory, name: str, folded: str
+) -> None:
     """COPY matches by name; a name that matches nothing would load NULLs with success."""
-    schema = stream_schema({"id": {"type": "integer"}, "first name": {"type": "string"}})
-    path = written(directory, **{"id": [1], "first name": ["a"]})
+    schema = stream_schema({"id": {"type": "integer"}, name: {"type": "string"}})
+    path = written(directory, **{"id": [1], name: ["a"]})
 
     checked = check(path, schema, FREE, directory)
 
-    assert rows(checked) == [{"ID": 1, "FIRST_NAME": "a"}]
+    assert rows(checked) == [{"ID": 1, folded: "a"}]
 
 
 @pytest.mark.parametrize(
@@ -129,6 +146,39 @@ def test_a_file_that_was_cut_is_refused(directory: WorkDirectory) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
     with pytest.raises(LoadError, match="not a whole Parquet file"):
+        check(path, stream_schema(), FREE, directory)
+
+
+@pytest.mark.parametrize("requirements", [FREE, KEYED])
+def test_a_file_whose_pages_are_damaged_is_refused(
+    directory: WorkDirectory, requirements: Requirements
+) -> None:
+    path = directory.new_file()
+    numbers = list(range(50_000, 0, -1))
+    table = pa.table({"id": numbers, "name": pa.array(numbers).cast(pa.string()).cast(pa.binary())})
+    pq.write_table(table, path, compression="zstd")
+    content = bytearray(path.read_bytes())
+    for place in range(100, len(content) // 2, 7):
+        content[place] ^= 0x5A
+    path.write_bytes(bytes(content))
+
+    with pytest.raises(LoadError, match="cannot be read to its end"):
+        check(path, stream_schema(), requirements, directory)
+
+
+def test_bytes_that_are_no_text_are_refused(directory: WorkDirectory) -> None:
+    path = written(directory, id=[1], name=[b"\xff\xfe"])
+
+    with pytest.raises(LoadError, match="Invalid UTF8"):
+        check(path, stream_schema(), FREE, directory)
+
+
+def test_a_column_that_stands_twice_is_refused(directory: WorkDirectory) -> None:
+    path = directory.new_file()
+    columns = [pa.array([1]), pa.array([2]), pa.array(["a"])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["id", "id", "name"]), path)
+
+    with pytest.raises(LoadError, match="a column stands in it twice"):
         check(path, stream_schema(), FREE, directory)
 
 

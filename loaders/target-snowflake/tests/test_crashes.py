@@ -174,6 +174,23 @@ def test_rows_are_committed_in_time_though_the_tap_is_silent(
     assert names(warehouse) == {1: "a"}
 
 
+def test_a_reader_of_states_that_has_gone_is_a_sentence(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    process = start(warehouse, tmp_path)
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+
+    process.stdin.write(lines([schema(), record(id=1, name="a"), state(items=1)]))
+    process.stdin.close()
+
+    assert "A state could not be written" in process.stderr.read()
+    assert process.wait(timeout=60) == 1
+    assert names(warehouse) == {1: "a"}
+
+
 def test_a_refused_login_is_noticed_though_the_tap_is_silent(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:

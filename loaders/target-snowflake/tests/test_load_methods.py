@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -209,6 +210,17 @@ def test_a_row_without_a_slice_is_bad(load: Load) -> None:
         load(snapshot(1, {"id": 1}, **columns), load_method="replace-slice", slice_column="day")
 
 
+def test_a_slice_or_an_order_of_variants_is_refused(load: Load) -> None:
+    """A VARIANT is unequal to the text that waits to replace it, so both rows would stay."""
+    columns = {"id": "integer", "day": "object"}
+
+    for method, setting in (("replace-slice", "slice_column"), ("upsert", "order_column")):
+        with pytest.raises(LoadError, match=f"DAY, which `{setting}` names, as a VARIANT"):
+            load(
+                snapshot(1, {"id": 1, "day": {}}, **columns), load_method=method, **{setting: "day"}
+            )
+
+
 def test_each_stream_can_have_settings_of_its_own(warehouse: Warehouse, load: Load) -> None:
     streams = {"a*": {"load_method": "append-only"}, "ab": {"table": "elsewhere"}}
 
@@ -217,6 +229,33 @@ def test_each_stream_can_have_settings_of_its_own(warehouse: Warehouse, load: Lo
 
     assert len(table(warehouse, "ELSEWHERE")) == 2
     assert len(table(warehouse, "B")) == 1
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_streams_are_loaded_at_once_in_as_many_sessions_as_are_allowed(
+    warehouse: Warehouse, load: Load, limit: int
+) -> None:
+    streams = ["a", "b", "c"]
+
+    load(
+        [message for name in streams for message in (schema(name), record(name, id=1))],
+        max_connections=limit,
+    )
+
+    copies = [entry for entry in warehouse.statements() if "COPY INTO" in entry["sql"]]
+    assert len(copies) == len(streams)
+    assert len({entry["session"] for entry in copies}) == limit
+
+
+def test_a_file_is_closed_at_the_size_that_is_asked_for(warehouse: Warehouse, load: Load) -> None:
+    megabyte = 1_000_000
+    rows = [record(id=i, name=os.urandom(megabyte // 2).hex()) for i in range(80)]
+
+    load([schema(), *rows], file_mebibytes=8)
+
+    (entry,) = warehouse.query(f'SELECT FILES, BYTES FROM "{warehouse.schema}"._LOADS')
+    assert entry["FILES"] > 1
+    assert entry["BYTES"] / entry["FILES"] < 32 * megabyte  # what a batch adds, and one more
 
 
 def test_two_streams_never_share_a_table(load: Load) -> None:

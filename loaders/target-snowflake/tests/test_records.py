@@ -96,6 +96,11 @@ def test_values_arrive_exactly(definition: dict[str, Any], text: str, value: Any
         ({"type": "number"}, "1e400"),
         ({"type": "number", "x-sql-datatype": "number(5,2)"}, "1.255"),
         ({"type": "number", "x-sql-datatype": "number(5,2)"}, "1000"),
+        ({"type": "number", "multipleOf": 0.01}, "1e-77"),
+        ({"type": "number", "multipleOf": 0.01}, "0." + "0" * 76 + "1"),
+        ({"type": "number", "multipleOf": 0.01}, "1E-999999999"),
+        ({"type": "number", "multipleOf": 0.01}, "1e999999999"),
+        ({"type": ["object", "null"]}, "[" * 100_000 + "]" * 100_000),
         ({"type": "string"}, "5"),
         ({"type": "string"}, '"' + "x" * 16_777_217 + '"'),
         ({"type": "string"}, r'"\ud800"'),
@@ -114,6 +119,57 @@ def test_a_value_outside_its_type_is_found_and_its_neighbours_are_not(
 
     assert list(faults) == [1]
     assert values[0] is values[2] is None
+
+
+@pytest.mark.parametrize(
+    ("definition", "text"),
+    [
+        ({"type": "string"}, b'"\xff\xfe"'),
+        ({"type": ["string", "integer"]}, b'"\xff\xfe"'),
+        ({"type": ["string", "integer"]}, rb'"\ud800"'),
+        ({}, b'"\xff\xfe"'),
+    ],
+)
+def test_text_that_is_not_unicode_is_found(definition: dict[str, Any], text: bytes) -> None:
+    schema = read_schema(
+        SchemaMessage("items", {"properties": {"x": definition}}, []), all_varchar=False
+    )
+
+    _, faults = RecordDecoder(schema).decode(
+        [msgspec.Raw(b'{"x": %b}' % value) for value in (b"null", text, b"null")]
+    )
+
+    assert list(faults) == [1]
+
+
+def test_a_property_may_have_any_name() -> None:
+    names = ['a"b', "a\\b", "a\nb", "a_b", ""]
+    schema = read_schema(
+        SchemaMessage("items", {"properties": {name: {"type": "integer"} for name in names}}, []),
+        all_varchar=False,
+    )
+    records = [dict.fromkeys(names, 1), {'a"b': "x"}, {"a\tb": 1}]
+
+    table, faults = RecordDecoder(schema).decode(
+        [msgspec.Raw(json.dumps(record).encode()) for record in records]
+    )
+
+    assert [column.to_pylist() for column in table.columns] == [[1, None, None]] * len(names)
+    assert list(faults) == [1, 2]
+
+
+def test_a_line_that_is_two_records_only_when_joined_is_bad() -> None:
+    schema = read_schema(
+        SchemaMessage("items", {"properties": {"id": {"type": "integer"}}}, ["id"]),
+        all_varchar=False,
+    )
+
+    table, faults = RecordDecoder(schema).decode(
+        [msgspec.Raw(b'{"id": 1},{"id": 2}'), msgspec.Raw(b'{"id": 3}')]
+    )
+
+    assert list(faults) == [0]
+    assert table["ID"].to_pylist() == [None, 3]
 
 
 def test_unknown_properties_and_missing_keys_are_bad_and_metadata_of_the_sdk_is_not() -> None:

@@ -120,6 +120,10 @@ def test_odd_names_are_loaded(warehouse: Warehouse, load: Load) -> None:
         "x" * 300: "e",
         "a.b": "f",
         "A_B": "g",
+        'a"b': "h",
+        "a\\b\n": "i",
+        "😀": "j",
+        "😁": "k",
     }
     types = {name: "string" if name != "id" else "integer" for name in odd}
 
