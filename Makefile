@@ -23,6 +23,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml $(MEMBERS:%=%/pyproject.tom
 	$(UV) venv --quiet --allow-existing --python python3 $(VENV)
 	VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes requirements.lock
 	VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation $(MEMBERS:%=--editable %)
+	$(if $(PYTHONDONTWRITEBYTECODE),$(BIN)/python -m compileall -q $(MEMBERS))
 	@[ -e .env ] || cp sandbox/local.env .env
 	@touch $@
 

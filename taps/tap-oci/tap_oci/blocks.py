@@ -1,4 +1,8 @@
-"""Gzip-compressed CSV, decompressed and parsed by Arrow while it comes."""
+"""Gzip-compressed CSV, decompressed and parsed while it comes.
+
+ISA-L decompresses: it is three times as fast as the zlib that Arrow has, which took most of the
+time of reading a report.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,10 @@ import csv
 import io
 import threading
 import weakref
-import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
+from isal import igzip, isal_zlib
 from pyarrow import csv as arrow_csv
 
 from tap_oci.body import CHUNK_BYTES
@@ -20,9 +24,10 @@ if TYPE_CHECKING:
 
     from tap_oci.body import Body
 
-BLOCK_BYTES = 512 << 10  # of CSV, converted at once; Arrow reads up to 32 of them ahead
+BLOCK_BYTES = 1 << 20  # of CSV, converted at once; Arrow reads up to 32 of them ahead
 RELEASE_SECONDS = 60.0  # no read from a socket lasts longer
-GZIP = 16 + zlib.MAX_WBITS
+# Of data that are not gzip, or not all of it; ISA-L's types call its error an instance.
+DAMAGED = (OSError, EOFError, cast("type[Exception]", isal_zlib.error))
 
 
 class Blocks:
@@ -36,17 +41,20 @@ class Blocks:
     """
 
     def __init__(self, body: Body) -> None:
-        self._buffered: io.BufferedReader[Body] | None = io.BufferedReader(body, CHUNK_BYTES)
+        self._text: io.BufferedReader | None = io.BufferedReader(
+            igzip.IGzipFile(fileobj=body, mode="rb"),  # type: ignore[no-untyped-call]
+            CHUNK_BYTES,
+        )
         self._released = threading.Event()
-        self._watch = weakref.ref(self._buffered, lambda _: self._released.set())
+        self._watch = weakref.ref(self._text, lambda _: self._released.set())
         self._reader: arrow_csv.CSVStreamingReader | None = None
-        self.header = _peek_header(self._buffered)
+        self.header = _peek_header(self._text)
 
     def rows(self, types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
         """Yield the rows, with these types for columns and text for the others.
 
         Raises:
-            OSError: the compressed data are cut short or damaged.
+            OSError, EOFError, isal_zlib.error: the compressed data are cut short or damaged.
             ValueError: the text is no CSV, or a value is not of its column's type.
         """
         if not self.header:
@@ -60,13 +68,13 @@ class Blocks:
 
     def close(self) -> None:
         """Return when nobody reads from the body any more."""
-        self._reader = self._buffered = None
+        self._reader = self._text = None
         self._released.wait(RELEASE_SECONDS)
 
     def _open(self, types: dict[str, pa.DataType]) -> None:
         self._reader = arrow_csv.open_csv(
             # Not in a variable: an error's traceback would hold it, and `close` wait for it.
-            pa.CompressedInputStream(pa.PythonFile(self._buffered, mode="r"), "gzip"),
+            pa.PythonFile(self._text, mode="r"),
             # One thread for each file: files are read side by side.
             read_options=arrow_csv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
             parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
@@ -76,11 +84,10 @@ class Blocks:
         )
 
 
-def _peek_header(body: io.BufferedReader[Body]) -> list[str]:
+def _peek_header(text: io.BufferedReader) -> list[str]:
     """Return the first line, and leave it to be read again."""
     try:
-        start = zlib.decompressobj(GZIP).decompress(body.peek(CHUNK_BYTES))
-    except zlib.error:
+        start = text.peek(CHUNK_BYTES).decode("utf-8-sig", errors="replace")
+    except DAMAGED:
         return []
-    text = start.decode("utf-8-sig", errors="replace")
-    return next(csv.reader(io.StringIO(text, newline=""))) if "\n" in text else []
+    return next(csv.reader(io.StringIO(start, newline=""))) if "\n" in start else []

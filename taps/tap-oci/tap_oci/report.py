@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tap_oci.blocks import Blocks
+from tap_oci.blocks import DAMAGED, Blocks
 from tap_oci.body import Body
 from tap_oci.columns import (
     FILE_CREATED,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 WIDE_NUMBER = pa.decimal256(76, 38)
 COLUMN = re.compile(r"In CSV column #(\d+)")
-NOT_UNDERSTOOD = (pa.ArrowException, ValueError, OSError)  # what Arrow raises
+NOT_UNDERSTOOD = (pa.ArrowException, ValueError, *DAMAGED)
 
 
 class UnfitError(ValueError):
