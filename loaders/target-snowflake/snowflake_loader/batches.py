@@ -6,6 +6,7 @@ as meant: a column whose name is folded otherwise, rows set aside, one key twice
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,8 +101,9 @@ def json_lines(uri: str) -> Iterator[bytes]:
     file_system, path = _opened(uri)
     try:
         packed = file_system.cat_file(path, 0, len(GZIP_MAGIC)) == GZIP_MAGIC
-        with fsspec.open(uri, "rb", compression="gzip" if packed else None) as lines:
-            for line in lines:
+        with fsspec.open(uri, "rb") as file:
+            # Not by fsspec: what it unpacks with, and so what it raises, depends on what is there.
+            for line in gzip.GzipFile(fileobj=file) if packed else file:
                 if stripped := line.strip():
                     yield stripped
     except FileNotFoundError as error:
