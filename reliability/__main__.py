@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import os
 import queue
 import random
@@ -39,11 +40,13 @@ class Promise(enum.StrEnum):
     WHOLE = "whole"
     FILE = "file"
     SPLIT = "split"
+    TORN = "torn"
 
 
 PROMISES = (
-    "whole: the state commits with the rows. file: it is written some time after. split: before, "
-    "by a loader that is broken on purpose."
+    "whole: the state commits with the rows. file: it is written some time after. Two loaders are "
+    "broken on purpose; split: the state is stored before the rows. torn: old rows go before new "
+    "ones come."
 )
 MELTANO_EVERY = 20  # one case of so many is run by Meltano itself
 SMALL_SHARE = 0.5  # of the cases are the small tap's
@@ -73,7 +76,10 @@ def main(
     for result in results:
         if not result.is_good:
             console.print(f"{result.target}, {result.boundary}: {result}", markup=False)
-    raise typer.Exit(any(not result.is_good for result in results))
+    missing = kills - sum(result.struck for result in results)
+    if missing > 0:
+        console.print(f"{missing} of the {kills} kills that were asked for did not strike.")
+    raise typer.Exit(missing > 0 or any(not result.is_good for result in results))
 
 
 def _bench(folder: Path, stack: ExitStack, promise: Promise) -> Bench:
@@ -92,8 +98,8 @@ def _bench(folder: Path, stack: ExitStack, promise: Promise) -> Bench:
         service.up()
     variables = sandbox_variables(ports, folder)
     warehouse_service = WarehouseService(settings)
-    broken = (sys.executable, "-m", "reliability.split_loader")
-    loader = broken if promise is Promise.SPLIT else None
+    is_broken = promise in {Promise.SPLIT, Promise.TORN}
+    loader = (sys.executable, "-m", f"reliability.{promise}_loader") if is_broken else None
     warehouse = Warehouse({**warehouse_service.config, "schema": "KILLS"}, warehouse_service)
     return Bench(warehouse, variables, folder / "cases", promise is Promise.FILE, loader)
 
@@ -110,18 +116,21 @@ def _run(
         # The cases at work end, and are reported.
         signal.signal(signal.SIGINT, lambda *_: stop.set())
 
-        def work(number: int) -> None:
+        plan = _plan(benches[0], targets, seed)
+
+        def work(bench: Bench) -> None:
             try:
-                kill_on(benches[number], number)
+                kill_on(bench)
             finally:  # also when the harness itself fails: then the others end too
                 stop.set()
 
-        def kill_on(bench: Bench, number: int) -> None:
-            for target, boundary, chance in _plan(bench, seed, number, small=small):
+        def kill_on(bench: Bench) -> None:
+            while True:
                 with lock:
                     struck = sum(result.struck for result in results)
                     if stop.is_set() or struck >= wanted or len(results) > wanted * ATTEMPTS:
                         return
+                    target, boundary, chance = next(plan)
                 result = bench.kill(target, boundary, chance)
                 with lock:
                     results.append(result)
@@ -130,7 +139,7 @@ def _run(
                         stop.set()
 
         with ThreadPoolExecutor(len(benches)) as executor:
-            list(executor.map(work, range(len(benches))))
+            list(executor.map(work, benches))
 
 
 def _take_references(benches: list[Bench], targets: list[Target], progress: Progress) -> None:
@@ -152,25 +161,31 @@ def _take_references(benches: list[Bench], targets: list[Target], progress: Prog
 
 
 def _plan(
-    bench: Bench, seed: int, number: int, *, small: bool
+    bench: Bench, targets: list[Target], seed: int
 ) -> Iterator[tuple[Target, str, random.Random]]:
-    """Every boundary in turn, on targets drawn by lot: quick ones more often."""
-    chance = random.Random(seed * 1000 + number)  # noqa: S311 - repeatable, not secret
-    own = small_targets()
-    jobs = [] if small else job_targets(bench.variables)
-    weights = [1 / bench.reference(target).seconds for target in jobs]
-    names = kills.boundaries()
-    count = 0
-    while True:
-        chance.shuffle(names)
-        for boundary in names:
-            count += 1
-            if jobs and count % MELTANO_EVERY == 0:
-                (target,) = chance.choices([t for t in jobs if t.prior is None], k=1)
-                yield target, chance.choice([MELTANO, STATE_STORED]), chance
+    """Every target at every boundary, in an order drawn by lot: quick ones more often first."""
+    chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    jobs = [target for target in targets if target.job]
+    by_meltano = [target for target in jobs if target.prior is None]
+    own = _cells([target for target in targets if not target.job], bench, chance)
+    others = _cells(jobs, bench, chance)
+    for count in itertools.count(1):
+        where = random.Random(chance.random())  # noqa: S311 - in the run; of this case alone
+        if jobs and count % MELTANO_EVERY == 0:
+            yield chance.choice(by_meltano), chance.choice([MELTANO, STATE_STORED]), where
+        else:
             is_small = not jobs or chance.random() < SMALL_SHARE
-            (target,) = [chance.choice(own)] if is_small else chance.choices(jobs, weights)
-            yield target, boundary, chance
+            yield *next(own if is_small else others), where
+
+
+def _cells(
+    targets: list[Target], bench: Bench, chance: random.Random
+) -> Iterator[tuple[Target, str]]:
+    """Every target with every boundary, and then again; a quick one comes early more often."""
+    cells = list(itertools.product(targets, kills.boundaries()))
+    while True:
+        places = {cell: chance.expovariate(1) * bench.reference(cell[0]).seconds for cell in cells}
+        yield from sorted(cells, key=lambda cell: places[cell])
 
 
 if __name__ == "__main__":

@@ -45,7 +45,10 @@ Content = dict[str, Table]
 
 @dataclass(frozen=True)
 class Difference:
-    """Rows that are missing from a schema, rows that stand in it too often, and their tables."""
+    """Rows that are missing from a schema, rows that stand in it too often, and their tables.
+
+    A table that should not be there has its rows too often.
+    """
 
     lost: int
     doubled: int
@@ -112,6 +115,9 @@ def difference(
         may_repeat: whether a table may hold its rows as whole copies, each run one more.
     """
     lost, doubled, tables = 0, 0, []
+    for name in found.keys() - expected.keys():
+        doubled += found[name].rows.total()
+        tables.append(name)
     for name, table in expected.items():
         rows = found[name].rows if name in found else Counter()
         copies = _copies(table.rows, rows) if may_repeat else 1
@@ -130,9 +136,13 @@ def _copies(expected: Rows, found: Rows) -> int:
     return max(1, round(found.total() / expected.total())) if expected else 1
 
 
-def is_whole_or_empty(expected: Table, found: Table | None) -> bool:
-    """Whether a snapshot is published wholly or not at all."""
-    return found is None or not found.rows or found.rows == expected.rows
+def half_published(before: Content, after: Content, found: Content) -> list[str]:
+    """Return the tables that hold neither what they held before nor what they should hold now."""
+    return [
+        name
+        for name in before.keys() | after.keys() | found.keys()
+        if found.get(name) not in (before.get(name), after.get(name))
+    ]
 
 
 def digest(tables: Mapping[str, Table]) -> str:

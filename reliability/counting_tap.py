@@ -43,21 +43,23 @@ class Plan:
         batches: A folder for Parquet files, for BATCH messages; none for RECORD messages.
         has_twin: Whether a second stream comes between the rows of the first: half of its rows
             before a state that says nothing new of it.
+        text: What each row says, with its number.
     """
 
     method: str
     has_key: bool
     batches: str | None = None
     has_twin: bool = False
+    text: str = "row"
 
     @property
     def is_snapshot(self) -> bool:
         return self.method not in {"append-only", "upsert"}
 
 
-def row(number: int) -> dict[str, Any]:
+def row(number: int, text: str) -> dict[str, Any]:
     """A row; its number is its key."""
-    return {"id": number, "slice": number // ROWS_A_SLICE, "text": f"row {number} é"}
+    return {"id": number, "slice": number // ROWS_A_SLICE, "text": f"{text} {number} é"}
 
 
 def messages(plan: Plan, state: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -99,7 +101,7 @@ def _marks(plan: Plan) -> bool:
 
 
 def _columns(plan: Plan, number: int) -> dict[str, Any]:
-    return {"id": number} if _marks(plan) else row(number)
+    return {"id": number} if _marks(plan) else row(number, plan.text)
 
 
 def _state(bookmarks: dict[str, Any]) -> dict[str, Any]:

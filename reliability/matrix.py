@@ -124,7 +124,7 @@ class Bench:
             case.load_prior()
             outcome = self._run_killed(case.pipeline, kill)
             struck = _is_struck(kill, outcome)
-            half = 0 if not target.is_one_snapshot else case.half_published(reference)
+            half = case.half_published() if target.is_one_snapshot else 0
             failure = case.run_again()
             difference = case.difference(reference)
         return _result(target, boundary, difference, struck=struck, half=half, failure=failure)
@@ -187,6 +187,7 @@ class _Case:
         self.number = bench.next_case()
         self.schema = f"KILL_{self.number}"
         self.folder = bench.folder / str(self.number)
+        self.before: content.Content = {}
 
     def __enter__(self) -> Self:
         config = {**self.bench.warehouse.config, "schema": self.schema}
@@ -244,33 +245,28 @@ class _Case:
         return config
 
     def load_prior(self) -> None:
+        """Load what the target finds, and note it."""
         if self.target.prior is None:
             return
-        outcome = self._pipeline(self.target.prior, f"prior:{self.number}").run(NO_KILL)
-        if not outcome.is_whole:
-            raise RuntimeError(f"{self.target.prior.label} does not run:\n{outcome.log}")
+        if failure := _run_whole(self._pipeline(self.target.prior, f"prior:{self.number}")):
+            raise RuntimeError(f"{self.target.prior.label} does not run:\n{failure}")
+        self.before = content.content(self.session, self.schema)
 
     def run_again(self) -> str | None:
         """Run until one run is whole; why none was, if so."""
         self.bench.warehouse.wait_until_idle()
-        for _ in range(RERUNS):
-            outcome = self.pipeline.run(NO_KILL)
-            if outcome.is_whole:
-                return None
-        return outcome.log
+        return _run_whole(self.pipeline)
 
     def difference(self, reference: Reference) -> content.Difference:
         standing = content.content(self.session, self.schema)
         found, may_repeat = reference.stable(standing), self.target.may_repeat
         return content.difference(reference.content, found, standing, may_repeat=may_repeat)
 
-    def half_published(self, reference: Reference) -> int:
+    def half_published(self) -> int:
         self.bench.warehouse.wait_until_idle()
-        found = reference.stable(content.content(self.session, self.schema))
-        return sum(
-            not content.is_whole_or_empty(table, found.get(name))
-            for name, table in reference.content.items()
-        )
+        after = self.bench.reference(self.target).content
+        found = content.content(self.session, self.schema)
+        return len(content.half_published(self.before, after, found))
 
     # With Meltano itself
 
@@ -311,6 +307,14 @@ class _Case:
             if failure is None:
                 break
         return failure
+
+
+def _run_whole(pipeline: Pipeline) -> str | None:
+    for _ in range(RERUNS):
+        outcome = pipeline.run(NO_KILL)
+        if outcome.is_whole:
+            return None
+    return outcome.log
 
 
 def _result(target: Target, boundary: str, difference: content.Difference, **what: Any) -> Result:

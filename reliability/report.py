@@ -51,10 +51,12 @@ def totals(results: Sequence[Result]) -> dict[str, int]:
 def summary(results: Sequence[Result]) -> str:
     """The totals in one line."""
     found = totals(results)
+    cells = {(result.target, result.boundary) for result in results if result.struck}
     return (
-        f"{found['kills']} kills: {found['lost']} rows lost, {found['doubled']} doubled, "
-        f"{found['half_published']} tables half-published, {found['failed_afterwards']} pipelines "
-        f"that did not run afterwards; {found['not_reached']} runs ended before their boundary."
+        f"{found['kills']} kills, at {len(cells)} pairs of pipeline and boundary: "
+        f"{found['lost']} rows lost, {found['doubled']} doubled, {found['half_published']} tables "
+        f"half-published, {found['failed_afterwards']} pipelines that did not run afterwards; "
+        f"{found['not_reached']} runs ended before their boundary."
     )
 
 

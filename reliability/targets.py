@@ -43,7 +43,8 @@ class Target:
         loader_config: The loader's, without the warehouse's.
         prior: What is loaded before, undisturbed.
         may_repeat: Whether each run adds one whole copy.
-        is_one_snapshot: Whether its tables are published wholly or not at all.
+        is_one_snapshot: Whether its tables are replaced as a whole: at any moment they hold what
+            was loaded before, or all that is loaded now.
         job: The Meltano job, if it is one.
     """
 
@@ -84,15 +85,17 @@ def _with_twin(target: Target) -> Target:
 
 def _small(method: str, lane: str, *, has_key: bool) -> Target:
     config = {"method": method, "has_key": has_key}
-    is_marking = method == "mark-deleted"
-    return Target(
+    target = Target(
         name=f"counting: {method}{'' if has_key else ', no key'}",
         lane=lane,
         tap=(sys.executable, str(counting_tap.__file__)),
         tap_config=config | ({"batches": None} if lane == "batches" else {}),
-        prior=_small("upsert", "records", has_key=True) if is_marking else None,
-        is_one_snapshot=method in {"overwrite", "replace-slice"},
+        prior=_small("upsert", "records", has_key=True) if method == "mark-deleted" else None,
     )
+    if method in {"overwrite", "replace-slice"}:
+        older = replace(target, tap_config={**target.tap_config, "text": "older row"})
+        return replace(target, prior=older, is_one_snapshot=True)
+    return target
 
 
 def job_targets(variables: Mapping[str, str]) -> list[Target]:

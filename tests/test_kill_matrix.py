@@ -30,7 +30,8 @@ def references(broken: dict[str, Any]) -> dict[str, Reference]:
 def kill(warehouse: Warehouse, tmp_path: Path, label: str, boundary: str, **broken: Any) -> Result:
     shared = references(broken)
     bench = Bench(warehouse, {}, tmp_path, commit_seconds=(0,), references=shared, **broken)
-    result = bench.kill(TARGETS[label], boundary, random.Random(1))  # noqa: S311 - repeatable
+    chance = random.Random(6)  # noqa: S311 - strikes where a boundary is reached first
+    result = bench.kill(TARGETS[label], boundary, chance)
     assert result.struck, result
     return result
 
@@ -41,7 +42,7 @@ def kill(warehouse: Warehouse, tmp_path: Path, label: str, boundary: str, **brok
         (APPENDING, "committed"),
         pytest.param(APPENDING, "state lost on its way", marks=pytest.mark.slow),
         ("counting: append-only, no key (records)", "COMMIT done, answer lost"),
-        ("counting: overwrite, no key (batches)", "message sent (tap)"),
+        ("counting: overwrite, no key (batches)", "old rows deleted"),
         ("counting: upsert (batches)", "MERGE"),
         pytest.param(TWO_STREAMS, "any moment (both)", marks=pytest.mark.slow),
     ],
@@ -67,3 +68,20 @@ def test_a_state_stored_before_its_rows_is_found_out(warehouse: Warehouse, tmp_p
     result = kill(warehouse, tmp_path, APPENDING, "COPY", loader=broken)
 
     assert result.lost > 0
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "counting: overwrite (records)",
+        pytest.param("counting: replace-slice (batches)", marks=pytest.mark.slow),
+    ],
+)
+def test_old_rows_that_go_before_the_new_ones_come_are_found_out(
+    warehouse: Warehouse, tmp_path: Path, label: str
+) -> None:
+    broken = (sys.executable, "-m", "reliability.torn_loader")
+
+    result = kill(warehouse, tmp_path, label, "old rows deleted", loader=broken)
+
+    assert result.half > 0
