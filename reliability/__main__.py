@@ -184,8 +184,12 @@ def _cells(
     """Every target with every boundary, and then again; a quick one comes early more often."""
     cells = list(itertools.product(targets, kills.boundaries()))
     while True:
-        places = {cell: chance.expovariate(1) * bench.reference(cell[0]).seconds for cell in cells}
-        yield from sorted(cells, key=lambda cell: places[cell])
+        chance.shuffle(cells)
+        drawn = [
+            (chance.expovariate(1) * bench.reference(target).seconds, number)
+            for number, (target, _) in enumerate(cells)
+        ]
+        yield from (cells[number] for _, number in sorted(drawn))
 
 
 if __name__ == "__main__":
