@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
-from kubernetes.utils.quantity import parse_quantity
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from orchestrate import quantities
 from orchestrate.errors import Problem
 
 if TYPE_CHECKING:
     from orchestrate.plugin_files import Plugin, PluginFiles
 
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-GIBIBYTE = 1024**3
-# The client reads more than the API server takes, such as 1_0Gi. An exponent of three digits is an
-# amount, too, but one that would fill memory when written out.
-QUANTITY = re.compile(
-    r"[+-]?(\d+(\.\d*)?|\.\d+)(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-]?\d{1,2})?", re.ASCII
-)
 
 
 def _quantity(text: str) -> str:
@@ -29,9 +22,9 @@ def _quantity(text: str) -> str:
     Raises:
         ValueError: It is no amount, or less than a mebibyte: `1` and `500m` are amounts, too.
     """
-    if not QUANTITY.fullmatch(text):
+    number = quantities.parse(text)
+    if number is None:
         raise ValueError("must be an amount of bytes such as 512Mi or 2Gi")
-    number = _bytes(text)
     if number < 2**20:
         raise ValueError(f"is {number.normalize():f} bytes; write an amount such as 512Mi or 2Gi")
     return text
@@ -41,15 +34,6 @@ def _label(text: str) -> str:
     if not DNS_LABEL.fullmatch(text):
         raise ValueError("must be lower-case letters, digits and hyphens")
     return text
-
-
-def gibibytes(quantity: str) -> Decimal:
-    """How many GiB a quantity is."""
-    return _bytes(quantity) / GIBIBYTE
-
-
-def _bytes(quantity: str) -> Decimal:
-    return Decimal(parse_quantity(quantity))  # type: ignore[no-untyped-call]  # the client leaves it out
 
 
 Quantity = Annotated[str, AfterValidator(_quantity)]

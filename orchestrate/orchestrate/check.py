@@ -12,8 +12,17 @@ from kubernetes_validate.utils import (  # type: ignore[import-untyped]  # likew
     major_minor,
 )
 
-from orchestrate import deploy, kustomize, manifests, plugin_files, policies, schedules
+from orchestrate import (
+    deploy,
+    kustomize,
+    manifests,
+    overlay_policies,
+    plugin_files,
+    policies,
+    schedules,
+)
 from orchestrate.errors import OrchestrateError, Problem, ProblemsError
+from orchestrate.grants import Grants, grants, shared
 from orchestrate.needs import MELTANO_SECRETS
 from orchestrate.plan import plan
 
@@ -23,8 +32,9 @@ if TYPE_CHECKING:
     from orchestrate.plan import PlannedJob
 
 OLDEST_KUBERNETES = (1, 31)
-# The library reads all definitions of a version anew for each document.
+# The library reads all definitions of a version anew for each document, and lists the versions.
 kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
+kubernetes_validate.utils.all_versions = cache(all_versions)
 OPERATORS_KINDS = {
     "external-secrets.io": {"ClusterSecretStore", "ExternalSecret", "SecretStore"},
     "monitoring.coreos.com": {"PodMonitor", "PrometheusRule", "ServiceMonitor"},
@@ -50,40 +60,53 @@ def check(project: Path) -> list[Problem]:
         generated = manifests.files(planned(project))
     except ProblemsError as error:
         return sorted(set(error.problems))
-    secrets = plugin_files.read(project).secret_variables | set(MELTANO_SECRETS)
+    documents = {
+        path: list(yaml.load_all(text, Loader=yaml.CSafeLoader)) for path, text in generated.items()
+    }
+    given = granted(project, [found for several in documents.values() for found in several])
     problems = manifests.drift(project, generated)
-    for path, text in generated.items():
-        for document in yaml.load_all(text, Loader=yaml.CSafeLoader):
-            problems += wrong(document, f"{manifests.FOLDER}/{path}", secrets)
+    for path, several in documents.items():
+        for document in several:
+            problems += wrong(document, f"{manifests.FOLDER}/{path}", given)
     if kustomize.command():
         for overlay in kustomize.overlays(project):
-            problems += of_overlay(project, overlay, secrets)
+            problems += of_overlay(project, overlay, given)
     return sorted(set(problems))
 
 
-def of_overlay(project: Path, overlay: str, secret_variables: set[str]) -> list[Problem]:
+def granted(project: Path, generated: list[dict[str, Any]]) -> Grants:
+    """What is secret, and which pods see it: those of generated documents, and of `shared`.
+
+    Raises:
+        OrchestrateError: A file of `shared` cannot be read.
+    """
+    secrets = plugin_files.read(project).secret_variables | set(MELTANO_SECRETS)
+    return grants([*generated, *shared(project)], secrets)
+
+
+def of_overlay(project: Path, overlay: str, given: Grants) -> list[Problem]:
     """What is wrong with an overlay; without kubectl or kustomize, that they are missing."""
     folder = f"{manifests.FOLDER}/overlays/{overlay}"
     try:
         documents = kustomize.build(project, overlay)
     except OrchestrateError as error:
         return [Problem(folder, 0, str(error))]
-    problems = [Problem(folder, 0, text) for text in policies.between(documents)]
+    problems = [Problem(folder, 0, text) for text in overlay_policies.between(documents)]
     try:
         deploy.namespace_of(documents)
     except OrchestrateError as error:
         problems.append(Problem(folder, 0, str(error)))
     for document in documents:
-        problems += wrong(document, folder, secret_variables)
+        problems += wrong(document, folder, given)
     return problems
 
 
-def wrong(document: dict[str, Any], path: str, secret_variables: set[str]) -> list[Problem]:
+def wrong(document: dict[str, Any], path: str, given: Grants) -> list[Problem]:
     """What schemas and policies say against one document."""
     name = f"{document['kind']} {document.get('metadata', {}).get('name', '')}".rstrip()
     if document["apiVersion"].startswith("kustomize.config.k8s.io/"):
         return []
-    found = [f"{name}: {text}" for text in policies.violations(document, secret_variables)]
+    found = [f"{name}: {text}" for text in policies.violations(document, given)]
     found += [
         f"{name}: Kubernetes {version} would refuse it: {text}."
         for version in versions()

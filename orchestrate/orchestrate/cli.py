@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from orchestrate.deploy import Changes
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-errors = Console(stderr=True, highlight=False)
+# What is printed comes from clusters and files: `[/]` and `:100:` there are no markup.
+Plain = partial(Console, markup=False, emoji=False, highlight=False)
+console = Plain(width=None if sys.stdout.isatty() else 160)
+errors = Plain(stderr=True)
 
 Project = Annotated[
     Path, typer.Option(envvar="MELTANO_PROJECT_ROOT", help="Folder of meltano.yml.")
@@ -55,7 +58,7 @@ def app() -> None:
     try:
         cli()
     except OrchestrateError as error:
-        errors.print(str(error), style="red", markup=False, soft_wrap=True)
+        errors.print(str(error), style="red", soft_wrap=True)
         raise SystemExit(1) from None
 
 
@@ -222,7 +225,7 @@ def _post(told: Iterable[Alert]) -> None:
 
 def print_line(text: str) -> None:
     """Print text as it is."""
-    console.print(text, markup=False, soft_wrap=True)
+    console.print(text, soft_wrap=True)
 
 
 def _cluster(namespace: str | None, context: str | None) -> Cluster:

@@ -13,6 +13,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
+from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from orchestrate.cronjob import MANAGED_BY
@@ -41,6 +42,7 @@ PRUNED = (
     ("monitoring.coreos.com/v1", "PrometheusRule"),
 )
 NOT_FOUND, GONE = 404, 410
+NOT_ALLOWED = {401, 403}
 WATCH_SECONDS = 30  # shorter than the time-out, since a watch may have nothing to say
 # To connect, and between two pieces of an answer; a run may log nothing for long.
 TIMEOUTS_SECONDS = (10.0, 60.0)
@@ -174,16 +176,26 @@ class Cluster:
                     raise
 
     def log(self, pod: str, container: str) -> Iterator[str]:
-        """The lines of a pod's log, until it ends."""
+        """The lines of a pod's log, until it ends; a sentence instead of what is lost.
+
+        An evicted pod may have no log, a deleted one is not there, and a drained node hangs up.
+        """
         with refusals(f"reading the log of pod {pod}"):
             watcher = watch.Watch()  # type: ignore[no-untyped-call]  # the client leaves it out
-            yield from watcher.stream(  # type: ignore[no-untyped-call]  # likewise
-                client.CoreV1Api(self._api).read_namespaced_pod_log,
-                pod,
-                self.namespace,
-                container=container,
-                _request_timeout=LOG_TIMEOUTS_SECONDS,
-            )
+            try:
+                yield from watcher.stream(  # type: ignore[no-untyped-call]  # likewise
+                    client.CoreV1Api(self._api).read_namespaced_pod_log,
+                    pod,
+                    self.namespace,
+                    container=container,
+                    _request_timeout=LOG_TIMEOUTS_SECONDS,
+                )
+            except ApiException as error:
+                if error.status in NOT_ALLOWED:
+                    raise
+                yield f"Pod {pod} left no log."
+            except HTTPError:
+                yield f"The log of pod {pod} was cut off."
 
     def knows(self, kind: Kind) -> bool:
         """Whether the cluster has objects of this kind; operators bring their own."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrate.annotations import gibibytes
 from orchestrate.needs import SYSTEM_DATABASE
+from orchestrate.quantities import gibibytes
 
 if TYPE_CHECKING:
     from orchestrate.annotations import Database

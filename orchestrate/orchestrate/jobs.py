@@ -108,10 +108,10 @@ def suspend(cluster: Cluster, schedules: list[str], *, suspended: bool) -> list[
     Manifests do not say whether a schedule is suspended, so applying them does not change it.
     """
     named = [_cronjob(cluster, name) for name in schedules]
-    cronjobs = named or _cronjobs(cluster)
-    for cronjob in cronjobs:
+    cronjobs = {found["metadata"]["name"]: found for found in named or _cronjobs(cluster)}
+    for cronjob in cronjobs.values():
         cluster.merge(cronjob, {"spec": {"suspend": suspended}})
-    return [cronjob["metadata"]["name"] for cronjob in cronjobs]
+    return list(cronjobs)
 
 
 def _cronjobs(cluster: Cluster) -> list[Document]:

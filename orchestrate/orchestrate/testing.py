@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from orchestrate.field_owners import FieldOwners
@@ -41,7 +41,7 @@ KINDS = {
     "external-secrets.io/v1": ("ExternalSecret", "SecretStore"),
 }
 VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
-REASONS = {403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired"}
+REASONS = {400: "BadRequest", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired"}
 POLL_SECONDS = 0.01
 
 
@@ -68,7 +68,9 @@ class ApiServer:
 
     Attributes:
         objects: What is stored, by namespace, plural and name.
-        logs: Text of pods' logs, by the pod's name.
+        logs: Text of pods' logs, by the pod's name; a pod without one is told 404, or 400 if it is
+            there but its container never started.
+        cut_logs: Pods whose logs end in the middle, as when a node is drained.
         forbidden: Pairs of verb and plural that get 403.
         requests: Method and path of every request.
         oldest_version: Watches from an earlier resource version are told 410.
@@ -77,6 +79,7 @@ class ApiServer:
 
     objects: dict[Key, Document] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
+    cut_logs: set[str] = field(default_factory=set)
     forbidden: set[tuple[str, str]] = field(default_factory=set)
     requests: list[tuple[str, str]] = field(default_factory=list)
     oldest_version: int = 0
@@ -192,12 +195,25 @@ class ApiServer:
             return JSONResponse(refusal.status, refusal.code)
 
     async def _log(self, request: Request) -> Response:
-        self.requests.append((request.method, request.url.path))
-        return PlainTextResponse(self.logs[request.path_params["name"]])
+        name = request.path_params["name"]
+        try:
+            self._admit(request, f"{request.path_params['plural']}/log")
+            if name in self.logs:
+                return StreamingResponse(self._lines(name), media_type="text/plain")
+            self._existing(request)
+            refusal = RefusalError(400, f'container "meltano" in pod "{name}" is terminated')
+        except RefusalError as error:
+            refusal = error
+        return JSONResponse(refusal.status, refusal.code)
 
-    def _admit(self, request: Request) -> None:
+    async def _lines(self, pod: str) -> AsyncIterator[str]:
+        yield self.logs[pod]
+        if pod in self.cut_logs:
+            raise ConnectionResetError("The node hung up.")
+
+    def _admit(self, request: Request, resource: str = "") -> None:
         self.requests.append((request.method, request.url.path))
-        plural, verb = request.path_params["plural"], VERBS[request.method]
+        plural, verb = resource or request.path_params["plural"], VERBS[request.method]
         if (verb, plural) in self.forbidden:
             raise RefusalError(
                 403,

@@ -23,7 +23,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from orchestrate import check, plugin_files
+from orchestrate import check, kustomize, plugin_files
 from sandbox import settings
 from sandbox.postgres import Postgres
 from sandbox.services import all_services
@@ -34,6 +34,7 @@ from sandbox.warehouse_service import WarehouseService
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orchestrate.grants import Grants
     from orchestrate.plan import PlannedJob
     from starlette.requests import Request
 
@@ -71,6 +72,20 @@ def webhook() -> Iterator[Webhook]:
 def planned() -> dict[str, PlannedJob]:
     """The CronJobs of this project, by name."""
     return {job.name: job for job in check.planned(ROOT)}
+
+
+@pytest.fixture(scope="session")
+def given(planned: dict[str, PlannedJob]) -> Grants:
+    """What is secret in this project, and which pods see it."""
+    return check.granted(ROOT, [cronjob(job) for job in planned.values()])
+
+
+@pytest.fixture(scope="session")
+def built() -> list[dict[str, Any]]:
+    """The overlay for production; not to be changed."""
+    if kustomize.command() is None:
+        pytest.skip("neither kubectl nor kustomize is installed")
+    return kustomize.build(ROOT, "production")
 
 
 @dataclass

@@ -10,14 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 from orchestrate.cli import app
 from orchestrate.cluster import connect
 from orchestrate.cronjob import SCHEDULE_LABEL, cronjob
 from orchestrate.errors import OrchestrateError
-from orchestrate.testing import ApiServer, kubeconfig
+from orchestrate.testing import ApiServer, RefusalError, kubeconfig
 
-from orchestrate import deploy, kustomize, plugin_files, policies
+from orchestrate import deploy, kustomize
 from sandbox.vendors.server import serve
 
 if TYPE_CHECKING:
@@ -567,6 +566,84 @@ def test_run_fails_when_the_job_does(
     assert "failed." in orchestrate("run", "zengrc", code=1)
 
 
+@pytest.mark.parametrize("state", ["evicted", "deleted", "drained"])
+def test_a_pod_without_a_log_hides_no_other_and_decides_nothing(
+    state: str, api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
+) -> None:
+    """A node evicts a pod before it starts (400), forgets it (404), or hangs up in the middle."""
+    stored(api, planned["zengrc"])
+    act = controller(api, planned["zengrc"], "Complete", 2)
+
+    def lose_the_first_log(job: dict[str, Any]) -> None:
+        act(job)
+        pod = f"{job['metadata']['name']}-0"
+        api.put({**api.find("pods")[pod], "status": {"phase": "Failed", "reason": "Evicted"}})
+        if state == "drained":
+            api.cut_logs.add(pod)
+        else:
+            del api.logs[pod]
+
+    api.on_create = lose_the_first_log
+    if state == "deleted":  # between the list and the log
+        api._existing = _without_pods(api._existing)  # type: ignore[method-assign]
+
+    for command in ("run", "logs"):
+        shown = orchestrate(command, "zengrc")
+
+        [job] = api.find("jobs")
+        said = "The log of pod {}-0 was cut off." if state == "drained" else "Pod {}-0 left no log."
+        assert said.format(job) in shown.splitlines()
+        assert shown.splitlines()[-2:] == [f"line {number} of {job}-1" for number in (1, 2)]
+        assert (f"line 2 of {job}-0" in shown) is (state == "drained")
+
+
+def _without_pods(existing: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    def find(request: Any) -> dict[str, Any]:
+        if request.path_params["plural"] == "pods":
+            raise RefusalError(404, "pods not found")
+        return existing(request)
+
+    return find
+
+
+def test_who_may_not_read_logs_is_told_so(
+    api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
+) -> None:
+    stored(api, planned["zengrc"])
+    api.on_create = controller(api, planned["zengrc"], "Complete", 1)
+    api.forbidden.add(("get", "pods/log"))
+
+    assert 'cannot get resource "pods/log"' in orchestrate("run", "zengrc", code=1)
+
+
+def test_what_looks_like_markup_is_printed_as_it_is(
+    api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
+) -> None:
+    """`:100:` is an emoji to Rich, `[bold]` a style, and `[/]` an error."""
+    stored(api, planned["zengrc"], schedule="[/] :100:")
+    odd = "secrets.yaml:100: [bold]wrong[/bold] [/]"
+    act = controller(api, planned["zengrc"], "Complete", 1)
+
+    def log_it(job: dict[str, Any]) -> None:
+        act(job)
+        api.logs[f"{job['metadata']['name']}-0"] = f"{odd}\n"
+
+    api.on_create = log_it
+
+    assert orchestrate("run", "zengrc").splitlines()[-1] == odd
+    assert f"has no schedule {odd};" in orchestrate("run", odd, code=1)
+    assert "unknown: [/] :100:" in orchestrate("status")
+
+
+def test_a_schedule_that_is_named_twice_is_suspended_once(
+    api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
+) -> None:
+    stored(api, planned["zengrc"])
+
+    assert orchestrate("suspend", "zengrc", "zengrc").splitlines() == ["suspended: zengrc"]
+    assert [method for method, _ in api.requests if method == "PATCH"] == ["PATCH"]
+
+
 def test_run_goes_on_when_the_watch_has_expired(
     api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
 ) -> None:
@@ -665,15 +742,3 @@ def test_an_overlay_must_label_everything_and_keep_to_one_namespace() -> None:
         deploy.namespace_of([document])
     with pytest.raises(OrchestrateError, match="must be in one namespace"):
         deploy.namespace_of([document, {"kind": "ConfigMap", "metadata": {"name": "c"}}])
-
-
-def test_no_manifest_contains_a_secret(request: Any) -> None:
-    """No Secret stands in the files, and no variable that is secret has a value."""
-    root = request.config.rootpath
-    secrets = plugin_files.read(root).secret_variables
-    for path in (root / "orchestrate/kubernetes").rglob("*.yaml"):
-        text = path.read_text()
-        assert [name for name in secrets if f"{name}=" in text] == [], path
-        for document in yaml.safe_load_all(text):
-            if "kustomize" not in document["apiVersion"]:
-                assert list(policies.violations(document, secrets)) == [], path

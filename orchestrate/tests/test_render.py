@@ -14,17 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from orchestrate.cli import cli
 from orchestrate.cronjob import cronjob
 from orchestrate.errors import OrchestrateError
+from orchestrate.grants import Grants
 from orchestrate.kustomize import pod_spec
 from orchestrate.needs import SecretKeys
 from orchestrate.plan import LONGEST_NAME, Plan, PlannedJob, job_name, plan
 from orchestrate.schedules import Schedule
 
-from orchestrate import check, kustomize, manifests, plugin_files, policies, schedules
+from orchestrate import check, kustomize, manifests, plugin_files, schedules
 
 ROOT = Path(__file__).parents[2]
 PROBLEM = re.compile(r"^(\S+?):(\d+): (.*)$")
@@ -457,7 +460,7 @@ def test_schedules_of_every_shape_are_read() -> None:
     assert found[1].env == {"A": "1"}
 
 
-# Overlays and policies
+# Overlays
 
 
 @NEEDS_KUSTOMIZE
@@ -511,7 +514,7 @@ def test_an_overlay_that_could_not_be_applied_is_found(tmp_path: Path) -> None:
     settings = "configMapGenerator: [{name: meltano-setings, literals: [A=b]}]"
     (overlay / "kustomization.yaml").write_text(settings)
 
-    found = [problem.text for problem in check.of_overlay(tmp_path, "production", set())]
+    found = [problem.text for problem in check.of_overlay(tmp_path, "production", Grants())]
 
     assert len(found) == 2
     assert found[0].startswith("No pod reads the ConfigMap meltano-setings")
@@ -529,134 +532,7 @@ def test_an_overlay_that_could_not_be_applied_is_found(tmp_path: Path) -> None:
 def test_kinds_of_operators_have_no_schemas(api_version: str, kind: str, expected: int) -> None:
     document = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}}
 
-    assert len(check.wrong(document, "overlay", set())) == expected
-
-
-Documents = list[dict[str, Any]]
-
-
-def named(documents: Documents, kind: str, name: str) -> dict[str, Any]:
-    return next(d for d in documents if (d["kind"], d["metadata"]["name"]) == (kind, name))
-
-
-def rename_map(documents: Documents, name: str) -> None:
-    """As a misspelling in the overlay would: pods go on naming the right one."""
-    named(documents, "ConfigMap", f"{name}-settings")["metadata"]["name"] = f"{name}-setings"
-
-
-def set_image(documents: Documents, image: str) -> None:
-    first(named(documents, "CronJob", "oci"))["image"] = image
-
-
-MISFITS = {
-    "No pod reads the ConfigMap tap-oci-setings": lambda d: rename_map(d, "tap-oci"),
-    "No pod reads the ConfigMap meltano-setings": lambda d: rename_map(d, "meltano"),
-    "oci: Container meltano: MELTANO_STATE_BACKEND_URI": lambda d: rename_map(d, "meltano"),
-    "zuora-revenue: Container meltano: MELTANO_STATE_BACKEND_URI": lambda d: named(
-        d, "ConfigMap", "meltano-settings"
-    )["data"].clear(),
-    "image tributary needs": lambda d: set_image(d, "tributary"),
-    "image tributary:latest needs": lambda d: set_image(d, "tributary:latest"),
-    "image a.example:5000/tributary needs": lambda d: set_image(d, "a.example:5000/tributary"),
-}
-
-
-@NEEDS_KUSTOMIZE
-@pytest.mark.parametrize("text", MISFITS)
-def test_what_does_not_fit_together_in_an_overlay_is_found(text: str) -> None:
-    documents = kustomize.build(ROOT, "production")
-    assert list(policies.between(documents)) == []
-
-    MISFITS[text](documents)
-
-    found = list(policies.between(documents))
-    assert [sentence for sentence in found if text in sentence], found
-
-
-def test_an_image_by_digest_is_pinned(planned: dict[str, PlannedJob]) -> None:
-    document = cronjob(planned["zengrc"])
-    first(document)["image"] = f"a.example:5000/tributary@sha256:{64 * '0'}"
-
-    assert not [text for text in policies.between([document]) if "image" in text]
-
-
-BREAKS = {
-    "timeZone": lambda d: d["spec"].pop("timeZone"),
-    "concurrencyPolicy": lambda d: d["spec"].update(concurrencyPolicy="Allow"),
-    "startingDeadlineSeconds": lambda d: d["spec"].update(startingDeadlineSeconds=5),
-    "failedJobsHistoryLimit": lambda d: d["spec"].pop("failedJobsHistoryLimit"),
-    "backoffLimit": lambda d: d["spec"]["jobTemplate"]["spec"].pop("backoffLimit"),
-    "activeDeadlineSeconds": lambda d: d["spec"]["jobTemplate"]["spec"].pop(
-        "activeDeadlineSeconds"
-    ),
-    "ttlSecondsAfterFinished": lambda d: d["spec"]["jobTemplate"]["spec"].pop(
-        "ttlSecondsAfterFinished"
-    ),
-    "restartPolicy": lambda d: pod_spec(d).update(restartPolicy="OnFailure"),
-    "automountServiceAccountToken": lambda d: pod_spec(d).pop("automountServiceAccountToken"),
-    "terminationGracePeriodSeconds": lambda d: pod_spec(d).pop("terminationGracePeriodSeconds"),
-    "runAsNonRoot": lambda d: pod_spec(d)["securityContext"].pop("runAsNonRoot"),
-    "seccompProfile": lambda d: pod_spec(d)["securityContext"].pop("seccompProfile"),
-    "The host's network": lambda d: pod_spec(d).update(hostNetwork=True),
-    "The host's disk": lambda d: pod_spec(d)["volumes"].append({"hostPath": {"path": "/"}}),
-    "readOnlyRootFilesystem": lambda d: first(d)["securityContext"].pop("readOnlyRootFilesystem"),
-    "allowPrivilegeEscalation": lambda d: first(d)["securityContext"].update(privileged=True),
-    "capabilities": lambda d: first(d)["securityContext"].update(capabilities={"add": ["ALL"]}),
-    "memory": lambda d: first(d)["resources"]["limits"].pop("memory"),
-    "ephemeral-storage": lambda d: first(d)["resources"]["requests"].pop("ephemeral-storage"),
-    "whole Secret": lambda d: first(d)["envFrom"].append({"secretRef": {"name": "a"}}),
-    "ZENGRC_PASSWORD": lambda d: first(d)["env"].append({"name": "ZENGRC_PASSWORD", "value": "x"}),
-    "MELTANO_ENVIRONMENT": lambda d: first(d)["env"].pop(0),
-    "MELTANO_DATABASE_URI": lambda d: first(d).update(
-        env=[e for e in first(d)["env"] if e["name"] != "MELTANO_DATABASE_URI"]
-    ),
-    "Kubernetes 1.31 would refuse it": lambda d: d["spec"].update(schedul="0 0 * * *"),
-    "Kubernetes 1.37 would refuse it": lambda d: d["spec"].pop("schedule"),
-}
-
-
-def job_spec(document: dict[str, Any]) -> dict[str, Any]:
-    return document["spec"]["jobTemplate"]["spec"]
-
-
-def first(document: dict[str, Any]) -> dict[str, Any]:
-    return pod_spec(document)["containers"][0]
-
-
-@pytest.mark.parametrize("name", BREAKS)
-def test_a_manifest_that_breaks_a_policy_is_found(
-    name: str, planned: dict[str, PlannedJob]
-) -> None:
-    """As an overlay's patch might."""
-    document = yaml.safe_load(manifests.dump([cronjob(planned["zengrc"])]))
-    BREAKS[name](document)
-
-    found = check.wrong(document, "overlay", {"ZENGRC_PASSWORD"})
-
-    assert [problem for problem in found if name in problem.text], found
-
-
-@pytest.mark.parametrize(
-    ("api_version", "kind"),
-    [
-        ("v1", "Servise"),
-        ("networking.k8s.io/v1", "NetworkPolcy"),
-        ("monitoring.coreos.com/v1", "PromtheusRule"),
-        ("external-secrets.io/v1", "ExternalSecrets"),
-    ],
-)
-def test_a_kind_that_nobody_knows_is_found(api_version: str, kind: str) -> None:
-    document = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}}
-
-    (first, *_) = check.wrong(document, "overlay", set())
-
-    assert f"{api_version} has no such kind" in first.text
-
-
-def test_the_kind_of_an_operator_that_is_not_known_here_passes() -> None:
-    document = {"apiVersion": "argoproj.io/v1", "kind": "Rollout", "metadata": {"name": "a"}}
-
-    assert check.wrong(document, "overlay", set()) == []
+    assert len(check.wrong(document, "overlay", Grants())) == expected
 
 
 # Names and commands
@@ -664,6 +540,19 @@ def test_the_kind_of_an_operator_that_is_not_known_here_passes() -> None:
 
 def test_the_longest_name_leaves_room_for_that_of_the_job() -> None:
     assert LONGEST_NAME + len("-29401560") + 2 <= 63
+
+
+def test_meltano_offers_every_command_but_the_pods_own() -> None:
+    """`meltano invoke kubernetes:<command>` is `orchestrate <command>`, with the same words."""
+    content = yaml.safe_load((ROOT / "plugins/kubernetes.meltano.yml").read_text())
+    [utility] = content["plugins"]["utilities"]
+    offered = {name: command["args"] for name, command in utility["commands"].items()}
+    known = typer.main.get_command(cli).commands  # type: ignore[attr-defined]  # a group has them
+
+    assert utility["name"] == "kubernetes"
+    assert utility["executable"] == "orchestrate"
+    assert offered == {name: name for name in known if name != "pod"}
+    assert len(offered) == 9
 
 
 def test_meltano_offers_the_commands(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def _print(outcomes: list[Outcome], form: Format, keys: int) -> None:
     if form is Format.JSON:
         typer.echo(report.as_json(outcomes, keys))
     else:
-        console = Console()
+        console = Console(emoji=False)
         if not console.is_terminal:
             console.width = WIDTH_WITHOUT_TERMINAL
         console.print(report.table(outcomes))

@@ -18,8 +18,8 @@ from sandbox.settings import SandboxError
 from sandbox.warehouse_service import WarehouseService
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-console = Console()
-errors = Console(stderr=True)
+console = Console(emoji=False)
+errors = Console(stderr=True, emoji=False)
 
 Only = Annotated[str | None, typer.Option(help="One service: warehouse, postgres or vendors.")]
 
