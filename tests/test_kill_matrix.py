@@ -43,7 +43,7 @@ def kill(warehouse: Warehouse, tmp_path: Path, label: str, boundary: str, **brok
         pytest.param(APPENDING, "state lost on its way", marks=pytest.mark.slow),
         ("counting: append-only, no key (records)", "COMMIT done, answer lost"),
         ("counting: overwrite, no key (batches)", "old rows deleted"),
-        ("counting: upsert (batches)", "MERGE"),
+        pytest.param("counting: upsert (batches)", "MERGE", marks=pytest.mark.slow),
         pytest.param(TWO_STREAMS, "any moment (both)", marks=pytest.mark.slow),
     ],
 )

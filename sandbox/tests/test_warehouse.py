@@ -212,7 +212,7 @@ def test_a_wrong_password_fails_at_once(warehouse: Warehouse) -> None:
         warehouse.connect(password="wrong")
 
     assert caught.value.errno == 390100
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
 
 
 def test_a_key_pair_logs_in_only_with_the_registered_key(warehouse: Warehouse) -> None:

@@ -165,13 +165,13 @@ def test_a_fault_that_lasts_ends_the_run(source: Source, naps: list[float]) -> N
 
 
 def test_a_call_that_hangs_is_given_up(source: Source) -> None:
-    source.vendor.faults.add(path="/execute", delay_seconds=2.5)
+    source.vendor.faults.add(path="/execute", delay_seconds=10)
     begun = time.monotonic()
 
     _, error = source.fail(TABLE, statement_timeout_seconds=1, tries=1)
 
     assert "ReadTimeout" in error
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize(
