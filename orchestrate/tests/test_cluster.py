@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kubernetes.config import incluster_config
 from orchestrate.cli import app
 from orchestrate.cluster import connect
 from orchestrate.cronjob import SCHEDULE_LABEL, cronjob
@@ -17,6 +18,7 @@ from orchestrate.errors import OrchestrateError
 from orchestrate.testing import ApiServer, RefusalError, kubeconfig
 
 from orchestrate import deploy, kustomize
+from sandbox.certificates import Authority
 from sandbox.vendors.server import serve
 
 if TYPE_CHECKING:
@@ -262,6 +264,31 @@ def test_a_cluster_that_takes_the_call_and_says_nothing_is_a_sentence(
             silent.accept()[0].close()
         with pytest.raises(BlockingIOError):
             silent.accept()
+
+
+def test_in_a_pod_the_service_account_opens_the_cluster(
+    orchestrate: Callable[..., str],
+    planned: dict[str, PlannedJob],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, authority = ApiServer(), Authority(tmp_path)
+    stored(server, planned["zengrc"])
+    given = {"token": b"token", "ca.crt": authority.path.read_bytes(), "namespace": b"tributary\n"}
+    for name, content in given.items():
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    monkeypatch.setattr("orchestrate.cluster.SERVICE_ACCOUNT", tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+
+    with serve(server, authority.issue(["localhost"])) as url:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "localhost")
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", url.rpartition(":")[2])
+        shown = orchestrate("status")
+
+    assert "zengrc" in shown
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from sandbox.vendors.vendor import with_transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from starlette.requests import Request
     from starlette.types import ASGIApp
@@ -35,8 +36,13 @@ def all_vendors() -> ASGIApp:
 
 
 @contextmanager
-def serve(vendor: ASGIApp) -> Iterator[str]:
-    """Serve a vendor from a thread; yields its URL, without a slash at the end."""
+def serve(vendor: ASGIApp, certificate: Path | None = None) -> Iterator[str]:
+    """Serve a vendor from a thread; yields its URL, without a slash at the end.
+
+    Args:
+        vendor: What answers.
+        certificate: Its certificate and key in one file, for TLS.
+    """
     # Named as TCP, or asyncio leaves Nagle's algorithm on, and each request takes 40 ms longer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind((HOST, 0))
@@ -46,13 +52,14 @@ def serve(vendor: ASGIApp) -> Iterator[str]:
         lifespan="off",
         proxy_headers=False,
         timeout_graceful_shutdown=1,
+        ssl_certfile=certificate,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     listener.listen()  # so that a request made before the thread is ready waits, and is answered
     thread.start()
     try:
-        yield f"http://{HOST}:{listener.getsockname()[1]}"
+        yield f"{'https' if certificate else 'http'}://{HOST}:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()
