@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tap_oci.body import Body
 
-BLOCK_BYTES = 1 << 20  # of CSV, converted at once; Arrow reads up to 32 of them ahead
+BLOCK_BYTES = 512 << 10  # of CSV, converted at once; Arrow reads up to 32 of them ahead
 RELEASE_SECONDS = 60.0  # no read from a socket lasts longer
 # Of data that are not gzip, or not all of it; ISA-L's types call its error an instance.
 DAMAGED = (OSError, EOFError, cast("type[Exception]", isal_zlib.error))
