@@ -224,7 +224,9 @@ class TableLoad:
         self._drop_columns(commit)
 
     def _was_published(self, commit: Commit) -> bool:
-        return (self.table, self.method.value, commit.version or 0) in self.tables.published
+        # What is merged or appended has a part of its version in each commit, and in each run.
+        key = (self.table, self.method.value, commit.version or 0)
+        return self.method.is_snapshot and key in self.tables.published
 
     def _forget_staged(self) -> None:
         self.staged, self.rejected, self.staged_bytes = [], [], 0

@@ -221,6 +221,21 @@ def test_a_slice_or_an_order_of_variants_is_refused(load: Load) -> None:
             )
 
 
+@pytest.mark.parametrize("method", ["upsert", "append-only"])
+def test_a_run_that_resumes_a_version_adds_the_rest_of_it(
+    warehouse: Warehouse, load: Load, method: str
+) -> None:
+    """A tap that resumes a whole table goes on with the version that it began."""
+    first = [record(id=i, version=7) for i in range(10)]
+    rest = [record(id=i, version=7) for i in range(10, 30)]
+
+    load([schema(id="integer"), activate(7), *first, state(items=9)], load_method=method)
+    load([schema(id="integer"), *rest, activate(7), state(items=29)], load_method=method)
+
+    rows = warehouse.query(f'SELECT ID FROM "{warehouse.schema}".ITEMS ORDER BY ID')
+    assert [row["ID"] for row in rows] == list(range(30))
+
+
 def test_each_stream_can_have_settings_of_its_own(warehouse: Warehouse, load: Load) -> None:
     streams = {"a*": {"load_method": "append-only"}, "ab": {"table": "elsewhere"}}
 
