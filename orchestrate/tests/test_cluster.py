@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 Command = "Callable[..., str]"
 NOW = datetime(2026, 6, 1, 10, 2, 7, tzinfo=UTC)
 HALF_HOUR = NOW.replace(minute=0, second=0)  # the last one
-needs_kubectl = pytest.mark.skipif(
-    kustomize.command() is None, reason="neither kubectl nor kustomize is installed"
-)
 
 
 @pytest.fixture
@@ -121,7 +118,7 @@ def ended(kind: str, moment: datetime, reason: str = "") -> list[dict[str, str]]
 # apply and diff
 
 
-@needs_kubectl
+@pytest.mark.usefixtures("kustomizer")
 def test_apply_brings_the_cluster_to_what_the_files_say(
     api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
 ) -> None:
@@ -141,7 +138,7 @@ def test_apply_brings_the_cluster_to_what_the_files_say(
     assert "left out, the cluster has no such kind: PrometheusRule tributary" in shown
 
 
-@needs_kubectl
+@pytest.mark.usefixtures("kustomizer")
 def test_apply_removes_what_is_gone_and_carries_our_label_and_nothing_else(
     api: ApiServer, orchestrate: Callable[..., str], planned: dict[str, PlannedJob]
 ) -> None:
@@ -160,7 +157,7 @@ def test_apply_removes_what_is_gone_and_carries_our_label_and_nothing_else(
     assert "of-others" in api.find("cronjobs")
 
 
-@needs_kubectl
+@pytest.mark.usefixtures("kustomizer")
 def test_apply_asks_first(
     api: ApiServer, orchestrate: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,7 +186,7 @@ def test_what_is_gone_already_does_not_keep_apply_from_deleting_the_rest(
     assert api.find("cronjobs") == {}
 
 
-@needs_kubectl
+@pytest.mark.usefixtures("kustomizer")
 def test_a_field_that_someone_else_set_is_a_conflict_until_it_is_taken_over(
     api: ApiServer, orchestrate: Callable[..., str]
 ) -> None:
@@ -214,7 +211,7 @@ def test_a_field_that_someone_else_set_is_a_conflict_until_it_is_taken_over(
     assert api.find("cronjobs")["zengrc"]["spec"]["schedule"] == live["spec"]["schedule"]
 
 
-@needs_kubectl
+@pytest.mark.usefixtures("kustomizer")
 def test_a_suspended_schedule_stays_suspended_when_manifests_are_applied(
     api: ApiServer, orchestrate: Callable[..., str]
 ) -> None:
@@ -228,7 +225,7 @@ def test_a_suspended_schedule_stays_suspended_when_manifests_are_applied(
     assert api.find("cronjobs")["zengrc"]["spec"]["suspend"] is False
 
 
-@needs_kubectl
+@pytest.mark.usefixtures("kustomizer")
 def test_what_is_not_allowed_is_a_sentence(api: ApiServer, orchestrate: Callable[..., str]) -> None:
     api.forbidden.add(("patch", "cronjobs"))
 

@@ -169,7 +169,7 @@ jobs:
 """
 
 
-@pytest.mark.usefixtures("built")
+@pytest.mark.usefixtures("kustomizer")
 def test_what_patches_of_an_overlay_undo_is_found(tmp_path: Path) -> None:
     """As `check` does, with kubectl; and a new plugin whose settings no overlay makes."""
     for name in ("plugins", manifests.FOLDER):

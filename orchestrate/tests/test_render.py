@@ -219,9 +219,6 @@ jobs:
 schedules:
 """
 PAIR = "tap-one target-one"
-NEEDS_KUSTOMIZE = pytest.mark.skipif(
-    kustomize.command() is None, reason="neither kubectl nor kustomize"
-)
 
 
 def daily(
@@ -463,7 +460,7 @@ def test_schedules_of_every_shape_are_read() -> None:
 # Overlays
 
 
-@NEEDS_KUSTOMIZE
+@pytest.mark.usefixtures("kustomizer")
 def test_overlays_are_in_order(planned: dict[str, PlannedJob]) -> None:
     for overlay in kustomize.overlays(ROOT):
         documents = kustomize.build(ROOT, overlay)
@@ -479,7 +476,7 @@ def test_overlays_are_in_order(planned: dict[str, PlannedJob]) -> None:
         assert all(":" in image and not image.endswith(":latest") for image in images)
 
 
-@NEEDS_KUSTOMIZE
+@pytest.mark.usefixtures("kustomizer")
 def test_a_broken_overlay_hides_nothing_else(tmp_path: Path) -> None:
     """The base that was not rendered is what has to be put right first."""
     (tmp_path / "meltano.yml").write_text(
@@ -507,7 +504,7 @@ def test_a_project_without_overlays_has_none(tmp_path: Path) -> None:
         kustomize.build(tmp_path, "production")
 
 
-@NEEDS_KUSTOMIZE
+@pytest.mark.usefixtures("kustomizer")
 def test_an_overlay_that_could_not_be_applied_is_found(tmp_path: Path) -> None:
     overlay = tmp_path / manifests.FOLDER / "overlays/production"
     overlay.mkdir(parents=True)
