@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import random
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sandbox.testing import Warehouse
 
 BIN = Path(sys.executable).parent
+PROJECT = Path(__file__).parent.parent
 TABLE = "HARBOUR_BOATS"
 CREATE = (
     "CREATE TABLE boats (id bigint PRIMARY KEY, name text, weight numeric(10,2), updated_at"
@@ -97,6 +99,15 @@ class Pipeline:
             f"SELECT {columns} FROM {self.warehouse.schema}.{TABLE} ORDER BY 1"
         )
         return [tuple(row.values()) for row in rows]
+
+    def marked(self, tables: list[str]) -> dict[str, int]:
+        """How many rows of each table are marked as deleted."""
+        count = "SELECT COUNT(*) AS N FROM {}.HARBOUR_{} WHERE PGP_IS_DELETED"
+        schema = self.warehouse.schema
+        return {
+            name: self.warehouse.query(count.format(schema, name.upper()))[0]["N"]
+            for name in tables
+        }
 
     def in_source(self, columns: str = "id, name, weight") -> list[tuple[Any, ...]]:
         with self.source.connect() as connection:
@@ -180,6 +191,39 @@ def test_the_fuse_of_deletes(pipeline: Pipeline) -> None:
     deletes.succeed(load_type="deletes", max_deleted_share=0.5)
 
 
+def test_a_table_that_the_loader_refuses_stops_no_other(pipeline: Pipeline) -> None:
+    """Ten tables, and the fuse holds one back; its bookmark waits for the run that may go on."""
+    names = [f"boats{number}" for number in range(10)]
+    for name in names:
+        pipeline.execute(CREATE.replace("boats", name), FILL.replace("boats", name).format(1, 100))
+    entries = {
+        name: {
+            "import_db": "HARBOUR",
+            "export_schema": "TAP_POSTGRES",
+            "export_table": name,
+            "export_table_primary_key": "id",
+            "import_query": f"SELECT id, name, updated_at FROM {name} {INTERVAL}",
+        }
+        for name in names
+    }
+    (pipeline.folder / "manifest.yml").write_text(yaml.safe_dump({"tables": entries}))
+    deletes = Pipeline(pipeline.source, pipeline.warehouse, pipeline.folder)
+    pipeline.succeed()
+    deletes.succeed(load_type="deletes")
+    for name in names:
+        ids = "id > 50" if name == "boats3" else "id = 1"
+        pipeline.execute(f"DELETE FROM {name} WHERE {ids}")
+
+    codes = deletes.run(load_type="deletes")
+
+    assert codes == (0, 1)
+    log = (pipeline.folder / "target.log").read_text()
+    assert "harbour_boats3: 50 of 100 rows" in log.splitlines()[-1]
+    assert pipeline.marked(names) == {name: 0 if name == "boats3" else 1 for name in names}
+    deletes.succeed(load_type="deletes", max_deleted_share=0.6)
+    assert pipeline.marked(names)["boats3"] == 50
+
+
 def test_a_full_sync_killed_at_random_moments(pipeline: Pipeline) -> None:
     """The old table stays readable; the new one is whole; no range is read again but the last."""
     pipeline.succeed()
@@ -230,6 +274,25 @@ def test_the_warehouse_follows_a_changed_source(
     (row, *_) = pipeline.warehouse.query(f"SELECT * FROM {pipeline.warehouse.schema}.{TABLE}")
     assert set(row) == {*columns.upper().split(", "), "_UPLOADED_AT"}
     assert pipeline.loaded(expected) == pipeline.in_source(expected.lower())
+
+
+def test_a_restored_backup_brings_what_was_written_before_the_last_run(pipeline: Pipeline) -> None:
+    """GitLab Ops: each run reads the backup of the night; here one night brought none."""
+    plugins = yaml.safe_load((PROJECT / "plugins" / "postgres.meltano.yml").read_text())
+    (ops,) = (
+        plugin["config"]
+        for plugin in plugins["plugins"]["extractors"]
+        if plugin["name"] == "tap-postgres--ops-incremental"
+    )
+    last_but_one = dt.datetime.now(dt.UTC) - dt.timedelta(days=2)
+    pipeline.succeed(**ops)
+    pipeline.state["bookmarks"]["harbour_boats"]["end"] = str(last_but_one + dt.timedelta(days=1))
+    written = last_but_one - dt.timedelta(minutes=45)  # after the backup that both runs read
+    pipeline.execute(f"UPDATE boats SET name = 'new', updated_at = '{written}' WHERE id <= 500")
+
+    pipeline.succeed(**ops)
+
+    assert pipeline.loaded() == pipeline.in_source()
 
 
 def test_a_backfill_beside_the_schedule(pipeline: Pipeline) -> None:

@@ -91,6 +91,34 @@ def test_every_type_survives_put_and_copy(session: SnowflakeCursor, tmp_path: Pa
     assert set(empty) == {None}
 
 
+@pytest.mark.parametrize(
+    ("folder", "written"),
+    [
+        ("a b", "a b"),
+        ("a%20b", "a%20b"),
+        ("a#b", "a#b"),
+        ("it's", "it''s"),
+        ("c:\\d", "c:\\\\d"),
+        ("[x]", "[[]x]"),
+        ("x", "[x]"),
+    ],
+)
+def test_put_takes_a_path_as_it_is(
+    session: SnowflakeCursor, tmp_path: Path, folder: str, written: str
+) -> None:
+    """As Snowflake does: no percent-encoding, only SQL's quoting and the connector's wildcards."""
+    for other in ("a b", "x", folder):
+        (tmp_path / other).mkdir(exist_ok=True)
+        rows_of_other = pa.table({"id": [int(other == folder)]})
+        pq.write_table(rows_of_other, tmp_path / other / "rows.parquet")
+    session.execute("CREATE TEMPORARY STAGE STG")
+
+    session.execute(f"PUT 'file://{tmp_path}/{written}/rows.parquet' @STG/sub/ AUTO_COMPRESS=FALSE")
+    session.execute(COPY.format(table="T"))
+
+    assert rows(session, "SELECT ID FROM T") == [(1,)]
+
+
 def test_a_rollback_undoes_copy_and_merge(
     session: SnowflakeCursor, tmp_path: Path, warehouse: Warehouse
 ) -> None:

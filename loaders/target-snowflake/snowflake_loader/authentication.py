@@ -67,10 +67,10 @@ def _key_content(config: Mapping[str, Any]) -> bytes:
     if path := config.get("private_key_path"):
         try:
             return Path(path).expanduser().read_bytes()
-        except OSError as error:
+        except (OSError, RuntimeError, ValueError) as error:  # also no such home or character
+            found = getattr(error, "strerror", None) or str(error).rstrip(".")
             raise LoadError(
-                f"The private key file {path} could not be read: {error.strerror}. "
-                "Correct private_key_path."
+                f"The private key file {path} could not be read: {found}. Correct private_key_path."
             ) from error
     # Environment variables often carry a PEM with its line breaks written as \n.
     text = str(config["private_key"]).replace("\\n", "\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,6 +112,17 @@ def json_lines(uri: str) -> Iterator[bytes]:
     except (EOFError, OSError, zlib.error) as error:
         raise LoadError(f"The BATCH file {uri} cannot be read to its end: {error}.") from error
     file_system.rm_file(path)
+
+
+def discard(uri: str) -> None:
+    """Delete a batch file that will not be loaded; the tap may be waiting for that.
+
+    Raises:
+        LoadError: no such kind of file system is known or installed.
+    """
+    file_system, path = _opened(uri)
+    with suppress(FileNotFoundError):
+        file_system.rm_file(path)
 
 
 def check(

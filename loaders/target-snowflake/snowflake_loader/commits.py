@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from snowflake_loader.errors import LoadError, WarehouseError
+from snowflake_loader.errors import LoadError, RunError, WarehouseError
 from snowflake_loader.faults import Point, reach
 from snowflake_loader.load import NeedsHelperError
 from snowflake_loader.names import LOADS, literal
@@ -37,12 +37,14 @@ class Part:
             cover no state yet.
         is_cut: Whether what came after the last mark is left out.
         is_exact: Whether its rows, sent twice, would stand twice.
+        is_refused: Tells whether the stream was set aside since.
     """
 
     load: Callable[[], TableLoad]
     commit: Commit
     rejected: list[Rejected]
     covered: int | None
+    is_refused: Callable[[], bool]
     is_cut: bool = False
     is_exact: bool = False
 
@@ -50,11 +52,14 @@ class Part:
 def commit_together(place: Workplace, parts: Sequence[Part], states: StateTracker) -> None:
     """Commit every part in one transaction, with the newest state that it covers.
 
+    Parts of streams that were set aside are left out.
+
     Raises:
         LoadError: the rows of an earlier run are gone, or this run began with an old state.
         LeaseError: another run has taken the lease.
         WarehouseError: Snowflake refused a statement; every table is as it was before.
     """
+    parts = [part for part in parts if not part.is_refused()]
     for part in parts:
         load = part.load()
         load.rejected += part.rejected
@@ -67,8 +72,12 @@ def commit_together(place: Workplace, parts: Sequence[Part], states: StateTracke
         for entry in _commit(place, working, state):
             logger.info("%s: %s", entry.stream, entry.summary)
     reach(Point.COMMITTED)
-    for part in parts:
-        part.load().clean_up(part.commit)
+    try:
+        for part in parts:
+            part.load().clean_up(part.commit)
+    except LoadError as error:
+        error.ends_run = True  # the rows are in, so that the stream's old bookmark is none any more
+        raise
     states.commit(covered)
 
 
@@ -120,7 +129,7 @@ def _refuse_old_start(place: Workplace, state: WaitingState | None) -> None:
         return
     started_from = marker_of(state.value, STARTED_FROM)
     if started_from is not None and started_from < place.lease.last_sequence:
-        raise LoadError(
+        raise RunError(
             "This run read its state while another was still loading, and would load some of that "
             "run's rows once more. Nothing was loaded; start it again."
         )

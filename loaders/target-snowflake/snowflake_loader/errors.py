@@ -6,7 +6,19 @@ from singer_sdk.exceptions import MissingKeyPropertiesError
 
 
 class LoadError(Exception):
-    """The load cannot go on; the message is a sentence for the person on call."""
+    """A stream cannot go on; the message is a sentence for the person on call.
+
+    Attributes:
+        ends_run: Whether no other stream can go on either.
+    """
+
+    ends_run = False
+
+
+class RunError(LoadError):
+    """The whole load cannot go on, whichever stream it met first."""
+
+    ends_run = True
 
 
 class BadRecordError(LoadError):
@@ -17,9 +29,15 @@ class MissingKeyError(BadRecordError, MissingKeyPropertiesError):
     """A record came without a value for its key."""
 
 
-class WarehouseError(LoadError):
+class WarehouseError(RunError):
     """Snowflake refused a statement or the connection to it was lost."""
 
 
-class LeaseError(LoadError):
+class StatementError(WarehouseError):
+    """Snowflake refused one statement about one table; the session is as good as before."""
+
+    ends_run = False
+
+
+class LeaseError(RunError):
     """Another run holds the lease of this run's state."""

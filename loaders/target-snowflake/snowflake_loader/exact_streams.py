@@ -99,7 +99,7 @@ class ExactStreams:
 
     def commit_if_covered(self) -> None:
         """Commit if nothing has come since the last state that covers it."""
-        if self._covering and self._covering.received == self._counts():
+        if self._covering and self._is_latest(self._covering):
             self._commit(self._covering)
 
     def end(self, *, whole: bool) -> list[str]:
@@ -119,7 +119,7 @@ class ExactStreams:
                 self._give()  # the end of the input is the only word of such a tap
                 return []
         last = self._last if whole and self._has_ended_by_state else self._covering
-        if last and last.received == self._counts() and self._commit(last):
+        if last and self._is_latest(last) and self._commit(last):
             return []
         uncovered = [stream.name for stream in self._waiting]
         if self._mark and self._is_asked_for(self._mark):
@@ -134,13 +134,13 @@ class ExactStreams:
 
     @property
     def _waiting(self) -> list[Stream]:
-        return [stream for stream in self._exact if stream.has_uncommitted]
+        return [s for s in self._exact if s.has_uncommitted and not s.is_refused]
 
     @property
     def _has_ended_by_state(self) -> bool:
         """Whether a state came after the last row, and says of no stream that it is under way."""
         last = self._last
-        return bool(last and last.received == self._counts() and not self._is_under_way(last.state))
+        return bool(last and self._is_latest(last) and not self._is_under_way(last.state))
 
     def _look_at(self, stream: Stream, bookmark: Any, *, has_new: bool) -> None:  # noqa: ANN401
         coverage = self._coverage.setdefault(stream.name, _Coverage())
@@ -155,6 +155,12 @@ class ExactStreams:
 
     def _counts(self) -> dict[str, int]:
         return {stream.name: self.states.received(stream.name) for stream in self._exact}
+
+    def _is_latest(self, mark: Mark) -> bool:
+        """Whether nothing of a stream that goes on has come since."""
+        received = self._counts()
+        going_on = [stream.name for stream in self._exact if not stream.is_refused]
+        return all(mark.received.get(name, 0) == received[name] for name in going_on)
 
     def _set_mark(self, mark: Mark) -> None:
         for stream in self._waiting:
@@ -179,8 +185,9 @@ class ExactStreams:
 
     def _is_asked_for(self, mark: Mark) -> bool:
         """Whether the commits that must come first were given to the sessions already."""
-        asked = {stream.name: stream.covered for stream in self.streams()}
-        return all(asked[name] >= n for name, n in self._needs_of_others(mark).items())
+        streams = {stream.name: stream for stream in self.streams()}
+        needs = self._needs_of_others(mark).items()
+        return all(streams[name].is_refused or streams[name].covered >= n for name, n in needs)
 
     def _needs_of_others(self, mark: Mark) -> dict[str, int]:
         return {name: n for name, n in mark.state.needs.items() if name not in mark.received}

@@ -17,7 +17,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from snowflake_loader.errors import LoadError
+from snowflake_loader.errors import LoadError, RunError
 from snowflake_loader.faults import Point, reach
 
 if TYPE_CHECKING:
@@ -48,13 +48,13 @@ class WorkDirectory:
     """
 
     def __init__(self, parent: str | None) -> None:
-        root = Path(parent or tempfile.gettempdir())
+        root = parent or tempfile.gettempdir()
         try:
-            self.path = self._made_in(root)
-        except OSError as error:
+            self.path = self._made_in(Path(root).expanduser())
+        except (OSError, RuntimeError, ValueError) as error:  # also no such home, no such character
+            found = getattr(error, "strerror", None) or str(error).rstrip(".")
             raise LoadError(
-                f"No folder for files can be made in {root}: {error.strerror}. Correct "
-                "work_directory."
+                f"No folder for files can be made in {root}: {found}. Correct work_directory."
             ) from error
 
     @staticmethod
@@ -149,7 +149,7 @@ def reporting_full_disk(write: Callable[P, R]) -> Callable[P, R]:
             return write(*args, **kwargs)
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-                raise LoadError(
+                raise RunError(
                     "A file of rows could not be written: the disk is full, or a file may not grow "
                     "so large. Free space, point work_directory to a larger disk, or lower "
                     "file_mebibytes; then run again."

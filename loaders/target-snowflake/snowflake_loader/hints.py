@@ -26,6 +26,7 @@ RESUMES = "x-resumes"
 KEEPS_NEWER = "x-keeps-newer"
 SLICES = "x-slices"
 DELETED_AT = "x-deleted-at-column"
+INDEPENDENT = "x-independent"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ class Hints:
             than the rest, they may change from one SCHEMA to the next.
         deleted_at_column: Where `mark-deleted` writes when a row was found gone, instead of into
             its own two columns.
+        is_independent: Whether the stream's bookmark may stand still while those of others move
+            on, so that an error of this stream need not stop them: the tap reads no other stream
+            by its rows, and sends the state that it was given before its first SCHEMA.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -49,6 +53,7 @@ class Hints:
     keeps_newer: bool = False
     slices: tuple[str | int, ...] = field(default=(), compare=False)
     deleted_at_column: str | None = None
+    is_independent: bool = False
 
 
 def read_hints(stream: str, schema: Mapping[str, Any]) -> Hints:
@@ -64,7 +69,13 @@ def read_hints(stream: str, schema: Mapping[str, Any]) -> Hints:
         keeps_newer=bool(schema.get(KEEPS_NEWER)),
         slices=_listed(stream, schema, SLICES, (str, int), "texts or integers"),
         deleted_at_column=_name(stream, schema, DELETED_AT),
+        is_independent=says_independent(schema),
     )
+
+
+def says_independent(schema: Mapping[str, Any]) -> bool:
+    """Return whether a stream's schema says that it is independent of others."""
+    return schema.get(INDEPENDENT) is True
 
 
 def _name(stream: str, schema: Mapping[str, Any], keyword: str) -> str | None:

@@ -53,8 +53,18 @@ class StagedFile:
 
 @dataclass(frozen=True)
 class Commit:
-    """What the main thread asks for: everything received so far, published or not yet."""
+    """What the main thread asks for: everything received so far, published or not yet.
 
+    Attributes:
+        number: Its place among the commits that were asked for of this stream, from 1 on.
+        version: Of the snapshot, or None.
+        publish: Whether that is whole.
+        bookmark: The stream's in the latest state, for the ledger.
+        started_at: When the first row of it may have come.
+        slices: Slices that are replaced though no row of them may have come.
+    """
+
+    number: int
     version: int | None
     publish: bool
     bookmark: str | None
@@ -99,6 +109,7 @@ class TableLoad:
     staged: list[StagedFile] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     staged_bytes: int = 0
+    done: int = 0  # the number of the last commit
 
     def __post_init__(self) -> None:
         self.helpers = HelperTables(self.tables, self.table, self.stream)
@@ -222,6 +233,7 @@ class TableLoad:
             self.helpers.drop_superseded(self.method, commit.version)
         self._is_applied = False
         self._drop_columns(commit)
+        self.done = commit.number
 
     def _was_published(self, commit: Commit) -> bool:
         # What is merged or appended has a part of its version in each commit, and in each run.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from snowflake_loader.stored_states import marked
+from snowflake_loader.stored_states import marked, with_bookmark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,7 +46,9 @@ class StateTracker:
         self._received: dict[str, int] = {}
         self._committed: dict[str, int] = {}
         self._waiting: deque[WaitingState] = deque()
+        self._written: WaitingState | None = None
         self._bookmarks: dict[str, Any] = {}
+        self._held: dict[str, Any] = {}
         self._number = 0
 
     def receive(self, stream: str) -> None:
@@ -63,16 +66,15 @@ class StateTracker:
     def wait_for(self, state: Any) -> WaitingState:  # noqa: ANN401 - a state is any JSON value
         """Take in a state; it is written at once if all rows before it are committed."""
         with self._changed:
-            bookmarks = marked(state)
-            if isinstance(bookmarks, dict) and isinstance(bookmarks.get("bookmarks"), dict):
-                self._bookmarks = bookmarks["bookmarks"]
+            if _has_bookmarks(state):
+                self._bookmarks = marked(state)["bookmarks"]
             needs = {
                 stream: count
                 for stream, count in self._received.items()
                 if count > self._committed.get(stream, 0)
             }
             self._number += 1
-            waiting = WaitingState(state, self._number, needs)
+            waiting = WaitingState(self._with_held(state), self._number, needs)
             self._waiting.append(waiting)
             if len(self._waiting) > STATES_KEPT:
                 self._forget_every_second()
@@ -114,12 +116,43 @@ class StateTracker:
                 check()
                 self._changed.wait(0.2)
 
+    def hold_back(self, stream: str) -> bool:
+        """Wait no more for a stream, and let every state say of it what its last commit covers.
+
+        To be called where no commit of the stream is under way.
+
+        Returns:
+            False if that is not known, as no state has come that speaks of no more; nothing is
+            changed then.
+        """
+        with self._changed:
+            covers = [
+                state
+                for state in (*([self._written] if self._written else []), *self._waiting)
+                if state.needs.get(stream, 0) <= self._committed.get(stream, 0)
+            ]
+            if not covers or not _has_bookmarks(covers[-1].value):
+                return False
+            self._held[stream] = covers[-1].value["bookmarks"].get(stream)
+            self._waiting = deque(
+                replace(waiting, value=self._with_held(waiting.value)) for waiting in self._waiting
+            )
+            self._committed[stream] = sys.maxsize
+            self._write_covered()
+            self._changed.notify_all()
+            return True
+
     def commit(self, commits: Mapping[str, int]) -> None:
         """Note that each stream's first so many messages are in the warehouse."""
         with self._changed:
             self._committed = self._committed_with(commits)
             self._write_covered()
             self._changed.notify_all()
+
+    def _with_held(self, state: Any) -> Any:  # noqa: ANN401 - a state is any JSON value
+        for stream, bookmark in self._held.items():
+            state = with_bookmark(state, stream, bookmark)
+        return state
 
     def _committed_with(self, commits: Mapping[str, int]) -> dict[str, int]:
         counts = {name: max(n, self._committed.get(name, 0)) for name, n in commits.items()}
@@ -130,6 +163,7 @@ class StateTracker:
         while self._waiting and self._is_covered(self._waiting[0], self._committed):
             covered = self._waiting.popleft()
         if covered is not None:
+            self._written = covered
             self._write(covered)
 
     @staticmethod
@@ -144,3 +178,7 @@ class StateTracker:
             for place, state in enumerate(self._waiting)
             if place % 2 or state.is_kept or state.number == newest
         )
+
+
+def _has_bookmarks(state: Any) -> bool:  # noqa: ANN401 - a state is any JSON value
+    return isinstance(state, dict) and isinstance(state.get("bookmarks"), dict)

@@ -92,6 +92,17 @@ def marked(state: Any, **marker: int) -> Any:  # noqa: ANN401 - any JSON value
     return _with(state, marker)
 
 
+def with_bookmark(state: Any, stream: str, bookmark: Any) -> Any:  # noqa: ANN401 - JSON values
+    """Return a copy of a state with another bookmark of one stream; None stands for none.
+
+    A state of a shape of the tap's own is returned as it is.
+    """
+    if not isinstance(state, dict) or not isinstance(state.get("bookmarks"), dict):
+        return state
+    others = {name: value for name, value in state["bookmarks"].items() if name != stream}
+    return state | {"bookmarks": others | ({} if bookmark is None else {stream: bookmark})}
+
+
 def _with(values: dict[str, Any], marker: dict[str, int]) -> dict[str, Any]:
     own = {name: value for name, value in values.items() if name != MARKER}
     return own | ({MARKER: marker} if marker else {})

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import msgspec
 import pyarrow as pa
 
-from snowflake_loader.batches import Requirements, check, local_path
+from snowflake_loader.batches import Requirements, check, discard, json_lines, local_path
 from snowflake_loader.commits import Part, commit_together
 from snowflake_loader.constants import Constants
 from snowflake_loader.errors import BadRecordError, LoadError, MissingKeyError
@@ -35,12 +37,12 @@ from snowflake_loader.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import ThreadPoolExecutor
-
-    import msgspec
+    from pathlib import Path
 
     from snowflake_loader.files import WorkDirectory
+    from snowflake_loader.refusals import Refusals
     from snowflake_loader.schema import StreamSchema
     from snowflake_loader.state import StateTracker
     from snowflake_loader.workers import Job, Workers, Workplace
@@ -60,6 +62,7 @@ class Surroundings:
     started_at: datetime
     sizes: Sizes
     states: StateTracker
+    refusals: Refusals
     directory: WorkDirectory
     writer_thread: ThreadPoolExecutor
 
@@ -67,7 +70,8 @@ class Surroundings:
 class Stream:
     """Everything of one stream that has not been committed yet.
 
-    Runs in the reading thread; uploads and commits are jobs of the stream's worker.
+    Runs in the reading thread; uploads and commits are jobs of the stream's worker. An error of
+    this stream alone sets it aside: what comes of it later is dropped, and the others go on.
     """
 
     def __init__(
@@ -95,6 +99,8 @@ class Stream:
         self._commit_due = time.monotonic() + surroundings.sizes.commit_seconds
         self._started_at = datetime.now(UTC)
         self._load: TableLoad | None = None
+        self._asked = 0  # commits so far
+        self._is_dropped = False
         self.table = table_name(
             settings.table or name,
             whole=bool(settings.table or surroundings.config["use_raw_stream_names"]),
@@ -115,10 +121,14 @@ class Stream:
     def change_schema(self, message: SchemaMessage) -> None:
         """Take in another SCHEMA message; rows of the former one are committed first.
 
-        Raises:
-            LoadError: the schema cannot be loaded as the settings ask, or it has another key or
-                other hints than before: rows of both would be told apart by neither.
+        A schema that cannot be loaded as the settings ask is an error, and so is another key or
+        other hints than before: rows of both would be told apart by neither.
         """
+        if not self.is_refused:
+            with self._refusing():
+                self._change_schema(message)
+
+    def _change_schema(self, message: SchemaMessage) -> None:
         if message.key_properties != self._key:
             raise LoadError(
                 f"Stream {self.name} changed its key from {self._key} to "
@@ -156,7 +166,7 @@ class Stream:
         self._decoder = RecordDecoder(self._schema)
         self._method = self._effective_method()
         columns, method = self._schema, self._method
-        self._worker.give(lambda place: self._prepare(place, columns, method))
+        self._give(lambda place: self._prepare(place, columns, method))
 
     def add_record(self, record: msgspec.Raw, version: int | None, extracted: str | None) -> None:
         """Take in one record as JSON text; it is looked at when its batch is decoded."""
@@ -171,12 +181,18 @@ class Stream:
 
     def add_parquet(self, uri: str, version: int | None) -> None:
         """Take in one Parquet file of a BATCH message."""
+        if self.is_refused:
+            discard(uri)
+            return
         if version is not None and version != self._version:
             self._change_version(version)
         self.flush()
         self._close_file()
         self._has_rows = self._uncommitted = self.has_uncommitted_rows = True
-        path = local_path(uri, self._surroundings.directory)
+        with self._refusing():
+            self._upload_parquet(local_path(uri, self._surroundings.directory))
+
+    def _upload_parquet(self, path: Path) -> None:
         schema, requirements = self._schema, self._requirements()
 
         def upload(_: Workplace) -> None:
@@ -187,7 +203,16 @@ class Stream:
             else:
                 checked.file.path.unlink()
 
-        self._worker.give(upload)
+        self._give(upload, otherwise=lambda: path.unlink(missing_ok=True))
+
+    def add_json_lines(self, uri: str, version: int | None) -> None:
+        """Take in one JSONL file of a BATCH message."""
+        if self.is_refused:
+            discard(uri)
+            return
+        with self._refusing():
+            for line in json_lines(uri):
+                self.add_record(msgspec.Raw(line), version, None)
 
     def activate_version(self, version: int) -> None:
         """Open a snapshot, or publish it.
@@ -211,14 +236,19 @@ class Stream:
     def flush(self) -> None:
         """Decode the gathered records and hand them to the file writer.
 
-        Raises:
-            BadRecordError: one does not fit its schema, and `on_bad_record` is `fail`.
+        One that does not fit its schema is an error if `on_bad_record` is `fail`.
         """
         self._worker.check()
-        if not self._records:
-            return
         records, extracted = self._records, self._extracted
+        self._forget_records()
+        if records and not self.is_refused:
+            with self._refusing():
+                self._decode(records, extracted)
+
+    def _forget_records(self) -> None:
         self._records, self._extracted, self.buffered_bytes = [], [], 0
+
+    def _decode(self, records: list[msgspec.Raw], extracted: list[str | None]) -> None:
         table, faults = self._decoder.decode(records)
         self._check_slices(table, faults)
         bad = [
@@ -243,6 +273,11 @@ class Stream:
         )
 
     @property
+    def is_refused(self) -> bool:
+        """Whether the stream was set aside: nothing more of it is loaded."""
+        return self._is_dropped or self.name in self._surroundings.refusals
+
+    @property
     def has_uncommitted(self) -> bool:
         """Whether anything has come since the last commit was asked for."""
         return self._uncommitted
@@ -256,7 +291,9 @@ class Stream:
         """Whether rows have waited long enough, or are many enough, to be committed."""
         if not self._uncommitted or not self.can_wait_in_warehouse:
             return False
-        staged = self._load.staged_bytes if self._load else 0
+        # What is staged while a commit is under way may be what it commits.
+        is_idle = self._load and self._load.done == self._asked
+        staged = self._load.staged_bytes if self._load and is_idle else 0
         return (
             staged >= self._surroundings.sizes.commit_bytes or time.monotonic() >= self._commit_due
         )
@@ -264,7 +301,7 @@ class Stream:
     def commit(self, *, publish: bool = False) -> None:
         """Ask for everything received so far to be committed."""
         part, states = self.part(publish=publish), self._surroundings.states
-        self._worker.give(lambda place: commit_together(place, [part], states))
+        self._give(lambda place: commit_together(place, [part], states))
 
     def part(self, *, publish: bool = False, cut: bool = False) -> Part:
         """Return everything received so far as a part of a commit that is about to be given.
@@ -274,16 +311,18 @@ class Stream:
             cut: whether what came after the last mark is left out.
         """
         if cut:
-            self._records, self._extracted, self.buffered_bytes = [], [], 0
+            self._forget_records()
         else:
             self.flush()
             self._close_file()
         states = self._surroundings.states
         covered = self._marked if cut else states.received(self.name)
         rejected, self._rejected = ([] if cut else self._rejected), []
+        self._asked += 1
         part = Part(
             load=lambda: self._table_load,
             commit=Commit(
+                number=self._asked,
                 version=self._version or self._run_version,
                 publish=publish,
                 bookmark=None if cut else states.bookmark(self.name),
@@ -292,6 +331,7 @@ class Stream:
             ),
             rejected=rejected,
             covered=covered if publish or self.can_wait_in_warehouse else None,
+            is_refused=lambda: self.name in self._surroundings.refusals,
             is_cut=cut,
             is_exact=self.is_exact,
         )
@@ -314,11 +354,46 @@ class Stream:
             self._table_load.rejected += rejected
             self._table_load.mark()
 
-        self._worker.give(work)
+        self._give(work)
 
     def give(self, job: Job) -> None:
-        """Give a job to the session that this stream is loaded by."""
+        """Give a job for several streams to the session that this one is loaded by."""
         self._worker.give(job)
+
+    def _give(self, job: Job, *, otherwise: Callable[[], None] = lambda: None) -> None:
+        """Give a job for this stream alone.
+
+        Args:
+            job: what to do.
+            otherwise: what to do if it fails, or the stream was set aside before.
+        """
+
+        def work(place: Workplace) -> None:
+            refusals = self._surroundings.refusals
+            if self.name not in refusals:
+                try:
+                    job(place)
+                except LoadError as error:
+                    refusals.add(self.name, error, is_independent=self._hints.is_independent)
+                else:
+                    return
+            otherwise()
+
+        self._worker.give(work)
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Set the stream aside if the block finds an error, once what was given before is done."""
+        try:
+            yield
+        except LoadError as found:
+            error = found
+            if error.ends_run or not self._hints.is_independent:
+                raise
+            self._is_dropped = True
+            self._forget_records()
+            self._surroundings.states.receive(self.name)  # no later state may cover what is dropped
+            self._give(lambda _: _raise(error))
 
     def end(self, *, whole: bool) -> bool:
         """Commit the rest at the end of the input; False if a snapshot was left unfinished.
@@ -326,6 +401,8 @@ class Stream:
         Args:
             whole: whether the input came to its end, as opposed to a signal to stop.
         """
+        if self.is_refused:
+            return True
         at_end = self.ends_with_input and whole
         publish = self._method.is_snapshot and at_end and self._has_rows
         waiting = self._method.is_snapshot and (self._has_rows or self._opened is not None)
@@ -446,4 +523,8 @@ class Stream:
             file = finished.result()
             self._table_load.upload(file.path, file.rows, has_row_numbers=True)
 
-        self._worker.give(upload)
+        self._give(upload, otherwise=lambda: finished.result().path.unlink(missing_ok=True))
+
+
+def _raise(error: LoadError) -> NoReturn:
+    raise error

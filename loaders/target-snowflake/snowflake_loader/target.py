@@ -13,21 +13,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from uuid import uuid4
 
-import msgspec
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError, RecordsWithoutSchemaException
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.target_base import Target
 from typing_extensions import override
 
-from snowflake_loader.batches import json_lines
-from snowflake_loader.errors import LoadError
+from snowflake_loader.batches import discard
+from snowflake_loader.errors import LoadError, RunError
 from snowflake_loader.exact_streams import ExactStreams
 from snowflake_loader.faults import Point, reach
 from snowflake_loader.files import WorkDirectory
+from snowflake_loader.hints import says_independent
 from snowflake_loader.leases import Lease
 from snowflake_loader.meltano_run import run_state
 from snowflake_loader.reader import MessageReader, StopSignal
+from snowflake_loader.refusals import Refusals, together
 from snowflake_loader.schema import SchemaMessage
 from snowflake_loader.settings import LoadMethod, OnBadRecord, PublishOn, sizes
 from snowflake_loader.state import StateTracker
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 BUFFERED_BYTES = 64 * 1024 * 1024  # records of all streams together that may wait undecoded
 MEMORY_CHECK_MESSAGES = 1000
+
+NOT_EMPTY = th.StringType(min_length=1)
 
 STREAM_SETTINGS = (
     th.Property(
@@ -129,8 +132,8 @@ class TargetSnowflake(Target):
     ]
 
     config_jsonschema = th.PropertiesList(
-        th.Property("account", th.StringType, required=True, description="Account identifier."),
-        th.Property("user", th.StringType, required=True, description="Login name."),
+        th.Property("account", NOT_EMPTY, required=True, description="Account identifier."),
+        th.Property("user", NOT_EMPTY, required=True, description="Login name."),
         th.Property(
             "private_key",
             th.StringType,
@@ -156,8 +159,8 @@ class TargetSnowflake(Target):
             default=False,
             description="Log in through a browser (SSO).",
         ),
-        th.Property("database", th.StringType, required=True, description="Database to load."),
-        th.Property("schema", th.StringType, required=True, description="Schema to load."),
+        th.Property("database", NOT_EMPTY, required=True, description="Database to load."),
+        th.Property("schema", NOT_EMPTY, required=True, description="Schema to load."),
         th.Property("warehouse", th.StringType, description="Virtual warehouse."),
         th.Property("role", th.StringType, description="Role."),
         th.Property("host", th.StringType, description="Host, if not the account's own."),
@@ -185,21 +188,21 @@ class TargetSnowflake(Target):
         ),
         th.Property(
             "file_mebibytes",
-            th.NumberType,
+            th.NumberType(exclusive_minimum=0),
             default=128,
             description="Compressed size at which a file of records is uploaded.",
         ),
         th.Property(
             "commit_mebibytes",
-            th.NumberType,
+            th.NumberType(exclusive_minimum=0),
             default=1024,
             description="Uploaded size of one stream at which it is committed.",
         ),
         th.Property(
             "commit_seconds",
-            th.NumberType,
+            th.NumberType(minimum=0),
             default=300,
-            description="Longest time for which rows wait to be committed.",
+            description="Longest time for which rows wait to be committed; 0 for none.",
         ),
         th.Property(
             "max_connections",
@@ -208,17 +211,20 @@ class TargetSnowflake(Target):
             description="Sessions that load different streams at once.",
         ),
         th.Property(
-            "login_timeout_seconds", th.IntegerType, default=60, description="Limit of a log-in."
+            "login_timeout_seconds",
+            th.IntegerType(minimum=1),
+            default=60,
+            description="Limit of a log-in.",
         ),
         th.Property(
             "network_timeout_seconds",
-            th.IntegerType,
+            th.IntegerType(minimum=1),
             default=600,
             description="How long a request is retried when the network fails.",
         ),
         th.Property(
             "lock_timeout_seconds",
-            th.IntegerType,
+            th.IntegerType(minimum=1),
             default=600,
             description="How long a statement waits for another's lock.",
         ),
@@ -237,13 +243,13 @@ class TargetSnowflake(Target):
         ),
         th.Property(
             "lease_seconds",
-            th.NumberType,
+            th.NumberType(exclusive_minimum=0),
             default=60,
             description="How long a run that has died keeps another from loading the same state.",
         ),
         th.Property(
             "lease_wait_seconds",
-            th.NumberType,
+            th.NumberType(minimum=0),
             default=90,
             description="How long to wait for another run that loads the same state.",
         ),
@@ -277,6 +283,7 @@ class TargetSnowflake(Target):
         run = run_state(self.config)
         self._lease = Lease(self.config, run, _owner(self.run_id)) if run else None
         self._states = StateTracker(self._write_state)
+        self._refusals = Refusals(self._states)
         self._workers = Workers(
             self.config, self.run_id, int(self.config["max_connections"]), self._lease
         )
@@ -290,6 +297,7 @@ class TargetSnowflake(Target):
             started_at=datetime.now(UTC),
             sizes=sizes(self.config),
             states=self._states,
+            refusals=self._refusals,
             directory=WorkDirectory(self.config.get("work_directory")),
             writer_thread=ThreadPoolExecutor(1, thread_name_prefix="parquet"),
         )
@@ -303,7 +311,7 @@ class TargetSnowflake(Target):
             str(message.stream), message.schema or {}, message.key_properties or []
         )
         if found.stream not in self._streams:
-            self._streams[found.stream] = self._new_stream(found)
+            self._begin_stream(found)
         elif found != self._schemas[found.stream]:
             self._exact.commit_if_covered()
             self._streams[found.stream].change_schema(found)
@@ -312,9 +320,9 @@ class TargetSnowflake(Target):
     @override
     def _process_record_message(self, message_dict: Any) -> None:
         message: Message = message_dict
-        stream = self._stream(message)
-        stream.add_record(message.record, message.version, message.time_extracted)
-        self._states.receive(stream.name)
+        if stream := self._stream(message):
+            stream.add_record(message.record, message.version, message.time_extracted)
+            self._states.receive(stream.name)
         self._messages += 1
         if self._messages % MEMORY_CHECK_MESSAGES == 0:
             self._bound_memory()
@@ -323,19 +331,21 @@ class TargetSnowflake(Target):
     def _process_batch_message(self, message_dict: Any) -> None:
         message: Message = message_dict
         stream = self._stream(message)
-        encoding = message.encoding or {}
+        form = (message.encoding or {}).get("format")
+        if form not in {"parquet", "jsonl"}:
+            raise RunError(
+                f"Stream {message.stream} sent a BATCH in the format {form}; this loader reads "
+                "parquet and jsonl. Change the tap's batch_config."
+            )
         for uri in message.manifest or []:
-            if encoding.get("format") == "parquet":
+            if stream is None:
+                discard(uri)
+            elif form == "parquet":
                 stream.add_parquet(uri, message.version)
-            elif encoding.get("format") == "jsonl":
-                for line in json_lines(uri):
-                    stream.add_record(msgspec.Raw(line), message.version, None)
             else:
-                raise LoadError(
-                    f"Stream {stream.name} sent a BATCH in the format {encoding.get('format')}; "
-                    "this loader reads parquet and jsonl. Change the tap's batch_config."
-                )
-        self._states.receive(stream.name)
+                stream.add_json_lines(uri, message.version)
+        if stream:
+            self._states.receive(stream.name)
         self._commit_what_is_due()
 
     @override
@@ -347,7 +357,8 @@ class TargetSnowflake(Target):
     @override
     def _process_activate_version_message(self, message_dict: Any) -> None:
         message: Message = message_dict
-        self._stream(message).activate_version(message.version or 0)
+        if stream := self._stream(message):
+            stream.activate_version(message.version or 0)
 
     @override
     def process_endofpipe(self) -> None:
@@ -369,35 +380,40 @@ class TargetSnowflake(Target):
                 stopped, left_out if uncovered else "",
             )  # fmt: skip
             sys.exit(128 + stopped)
+        errors = self._refusals.errors
         if uncovered:
-            raise LoadError(
-                f"The input ended with rows of {', '.join(uncovered)} that no STATE covers, so "
-                "they were left out: the next run brings them again. If that tap never sends a "
-                "STATE after its last row, set publish_on to end_of_input."
-            )
+            errors.append(_uncovered(uncovered))
         if unfinished:
-            raise LoadError(
-                f"The input ended before the tap said that {', '.join(unfinished)} was whole, so "
-                "those tables are as they were before. Run the tap again; if it never sends "
-                "ACTIVATE_VERSION after its last record, set publish_on to end_of_input."
-            )
+            errors.append(_unfinished(unfinished))
+        if errors:
+            raise together(errors)
 
     # Parts
 
-    def _stream(self, message: Message) -> Stream:
+    def _stream(self, message: Message) -> Stream | None:
+        """The stream of a message; None if its SCHEMA could not be taken in."""
         try:
             return self._streams[str(message.stream)]
         except KeyError:
+            if str(message.stream) in self._refusals:
+                return None
             raise RecordsWithoutSchemaException(
                 f"A {message.type} of stream {message.stream} came before its SCHEMA, so its "
                 "columns are not known; the tap must send the SCHEMA first."
             ) from None
 
+    def _begin_stream(self, message: SchemaMessage) -> None:
+        try:
+            self._streams[message.stream] = self._new_stream(message)
+        except LoadError as error:
+            independent = says_independent(message.schema)
+            self._refusals.add(message.stream, error, is_independent=independent)
+
     def _new_stream(self, message: SchemaMessage) -> Stream:
         stream = Stream(message, self._workers, self._surroundings)
         for other in self._streams.values():
             if other.table == stream.table:
-                raise LoadError(
+                raise RunError(
                     f"Streams {other.name} and {stream.name} would both load table {stream.table}; "
                     "give one of them another `table` in the setting `streams`, or set "
                     "use_raw_stream_names."
@@ -426,7 +442,7 @@ class TargetSnowflake(Target):
             sys.stdout.write(f"{json.dumps(marked(state.value, **number))}\n")
             sys.stdout.flush()
         except BrokenPipeError as error:
-            raise LoadError(
+            raise RunError(
                 "A state could not be written, since what reads this command's output has gone. "
                 "The rows that it covers are committed; run again."
             ) from error
@@ -494,6 +510,22 @@ def _config_problems(target: type[TargetSnowflake], error: ConfigValidationError
         named = [name for name in secrets if found.endswith(f"config['{name}']")]
         problems.append(f"{named[0]} has a value that is not text" if named else found)
     return f"The settings of target-snowflake are not valid: {'; '.join(problems)}."
+
+
+def _uncovered(streams: list[str]) -> LoadError:
+    return LoadError(
+        f"The input ended with rows of {', '.join(streams)} that no STATE covers, so they were "
+        "left out: the next run brings them again. If that tap never sends a STATE after its last "
+        "row, set publish_on to end_of_input."
+    )
+
+
+def _unfinished(streams: list[str]) -> LoadError:
+    return LoadError(
+        f"The input ended before the tap said that {', '.join(streams)} was whole, so those tables "
+        "are as they were before. Run the tap again; if it never sends ACTIVATE_VERSION after its "
+        "last record, set publish_on to end_of_input."
+    )
 
 
 def _exit_with(target: type[TargetSnowflake], error: Exception) -> NoReturn:

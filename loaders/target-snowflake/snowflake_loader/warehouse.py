@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from snowflake_loader.authentication import login
-from snowflake_loader.errors import WarehouseError
-from snowflake_loader.names import quote
+from snowflake_loader.errors import LoadError, StatementError, WarehouseError
+from snowflake_loader.names import literal, quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,8 @@ ADVICE = {
     606: "Set `warehouse`, or grant the role USAGE on it.",
     390100: "Check `user`, `password` and `account`.",
     390144: "Check `user`, `account`, the private key, and the clock of this machine.",
+    390303: "Check `oauth_access_token`.",
+    390318: "It has expired: get a new `oauth_access_token`.",
     390104: "The session has ended; nothing of this commit is in the warehouse. Run again.",
     390111: "The session has ended; nothing of this commit is in the warehouse. Run again.",
     390114: "The session has expired; nothing of this commit is in the warehouse. Run again.",
@@ -36,6 +39,7 @@ ADVICE = {
 }
 # The connector asks once more when an answer is lost, and learns that the session has gone.
 SESSION_ENDED = {390104, 390111, 390114}
+CONCERNS_ALL = {*SESSION_ENDED, 606, 90073}  # no statement would be answered otherwise
 UNREACHABLE = "Check `account`, `host` and `port`, and the network; then run again."
 CONNECTION_LOST = "The connection was lost; nothing of this commit is in the warehouse. Run again."
 
@@ -60,7 +64,8 @@ class Session:
             purpose: what it is for, as a gerund ("copying files into USERS"); used in errors.
 
         Raises:
-            WarehouseError: Snowflake refused it or cannot be reached.
+            StatementError: Snowflake refused it, and might not another.
+            WarehouseError: Snowflake cannot be reached, or would refuse any statement.
         """
         from snowflake.connector.errors import Error  # noqa: PLC0415 - slow to import
 
@@ -71,7 +76,8 @@ class Session:
                 names = [column.name.upper() for column in cursor.description]
                 return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except Error as error:
-            raise WarehouseError(explain(error, purpose)) from error
+            kind = StatementError if is_refusal(error) else WarehouseError
+            raise kind(explain(error, purpose)) from error
 
     def commit(self) -> None:
         """Commit the open transaction.
@@ -86,7 +92,7 @@ class Session:
             number = getattr(error.__cause__, "errno", None)
             if is_lost(error.__cause__) or number in SESSION_ENDED:
                 raise CommitUnansweredError(str(error)) from error
-            raise
+            raise WarehouseError(str(error)) from error  # whose transaction may be open still
 
     def upload(self, path: Path, folder: str) -> None:
         """Put one local file into a folder of the session's stage.
@@ -98,9 +104,10 @@ class Session:
         if not self._has_stage:
             self.execute(f"CREATE TEMPORARY STAGE {self._stage[1:]}", "creating a stage")
             self._has_stage = True
-        uri = str(path.absolute().as_uri()).replace("'", "%27")
+        # Not a URI but a path, in which the connector looks for wildcards.
+        source = literal(f"file://{glob.escape(str(path.absolute()))}")
         rows = self.execute(
-            f"PUT '{uri}' {self.folder(folder)} PARALLEL = 8 AUTO_COMPRESS = FALSE "
+            f"PUT {source} {self.folder(folder)} PARALLEL = 8 AUTO_COMPRESS = FALSE "
             "OVERWRITE = TRUE SOURCE_COMPRESSION = NONE",
             f"uploading {path.name}",
         )
@@ -164,6 +171,14 @@ def is_lost(error: BaseException | None) -> bool:
     return is_of_network and getattr(error, "errno", None) not in ADVICE
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error is about its statement alone, so that others may be tried."""
+    from snowflake.connector.errors import ProgrammingError  # noqa: PLC0415
+
+    number = getattr(error, "errno", None)
+    return isinstance(error, ProgrammingError) and number not in CONCERNS_ALL
+
+
 def explain(error: Exception, purpose: str, *, lost: str = CONNECTION_LOST) -> str:
     """Return what was being done, what Snowflake said, and what to do, as a sentence."""
     number = getattr(error, "errno", None)
@@ -200,4 +215,6 @@ class Transaction:
             self._session.execute("ROLLBACK", "rolling back")
         except WarehouseError:
             # The first error is the one to report; a lost session is rolled back by Snowflake.
+            if isinstance(error, LoadError):
+                error.ends_run = True
             logger.warning("The transaction could not be rolled back; Snowflake will do so itself.")

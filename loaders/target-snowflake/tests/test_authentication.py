@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -11,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from snowflake_loader.authentication import login
 from snowflake_loader.errors import LoadError
-from snowflake_loader.testing import Load, record, schema
+from snowflake_loader.testing import Load, Run, record, schema, state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,13 +66,17 @@ def test_every_form_of_a_key_gives_the_same_key(
     )
 
 
-def test_a_load_logs_in_with_its_key(
-    warehouse: Warehouse, load: Load, key: rsa.RSAPrivateKey, forms: dict[str, dict[str, Any]]
-) -> None:
+def let_in(warehouse: Warehouse, key: rsa.RSAPrivateKey) -> None:
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     (warehouse.service.keys_folder / "loader.pub").write_bytes(public)
+
+
+def test_a_load_logs_in_with_its_key(
+    warehouse: Warehouse, load: Load, key: rsa.RSAPrivateKey, forms: dict[str, dict[str, Any]]
+) -> None:
+    let_in(warehouse, key)
 
     load([schema(), record(id=1)], password=None, **forms["an encrypted file"])
 
@@ -101,3 +107,46 @@ def test_a_broken_key_is_a_sentence_without_the_key(config: dict[str, Any]) -> N
 def test_oauth_and_browser_are_passed_on() -> None:
     assert login({"oauth_access_token": "t"}) == {"authenticator": "oauth", "token": "t"}
     assert login({"use_browser_authentication": True}) == {"authenticator": "externalbrowser"}
+
+
+@pytest.mark.parametrize("is_let_in", [True, False])
+@pytest.mark.parametrize("way", ["password", "oauth_access_token", "private_key"])
+def test_secrets_stand_nowhere(
+    warehouse: Warehouse,
+    run_command: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    is_let_in: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """In no output, log, state, ledger or statement, whether the log-in succeeds or not."""
+    monkeypatch.setenv("TARGET_SNOWFLAKE_LOGLEVEL", "DEBUG")
+    secret = f"secret{uuid4().hex}"
+    settings, secrets = {way: secret}, [secret]
+    if way == "private_key":
+        own = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        settings = {way: pem(own, secret), "private_key_passphrase": secret}
+        secrets += [line for text in (settings[way], der(own)) for line in pieces(text)]
+        if is_let_in:
+            let_in(warehouse, own)
+    elif is_let_in:
+        (warehouse.service.keys_folder / "loader.secret").write_text(secret)
+
+    sent = [schema(), record(id=1), record(id="bad"), state(items=1)]
+    done = run_command(sent, on_bad_record="quarantine", **{"password": None, **settings})
+
+    assert done.code == (0 if is_let_in else 1), done.log
+    assert "Traceback" not in done.log
+    assert ("Check" in done.log) != is_let_in
+    kept = [warehouse.statements()]
+    if is_let_in:
+        tables = ("_LOADS", "_REJECTED", "ITEMS")
+        kept += [warehouse.query(f'SELECT * FROM "{warehouse.schema}".{t}') for t in tables]
+        assert all(kept)
+    seen = done.log + json.dumps([done.states, *kept], default=str)
+    assert [found for found in secrets if found in seen] == []
+
+
+def pieces(key: str) -> list[str]:
+    """Parts of a key, none of which may be seen; the first and last are alike in all keys."""
+    body = "".join(line for line in key.splitlines() if not line.startswith("-----"))
+    return [body[start : start + 32] for start in range(64, len(body) - 64, 32)]

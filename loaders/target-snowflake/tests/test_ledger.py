@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
-from snowflake_loader.testing import Load, record, schema, state
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from snowflake_loader.testing import Load, Messages, Run, record, schema, state
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sandbox.testing import Warehouse
 
 
@@ -60,3 +67,33 @@ def test_streams_that_bring_nothing_leave_no_entry_but_their_table(
 
     assert ledger(warehouse) == []
     assert warehouse.query(f'SELECT * FROM "{warehouse.schema}".ITEMS') == []
+
+
+@pytest.mark.parametrize("method", ["upsert", "append-only"])
+def test_a_commit_on_size_is_as_large_as_was_asked(
+    warehouse: Warehouse, run_command: Run, tmp_path: Path, method: str
+) -> None:
+    """What is uploaded while one is under way counts towards the next."""
+    messages: Messages = [schema(id="integer", data="string"), state(items=0)]
+    for number in range(40):
+        path = tmp_path / f"{number}.parquet"
+        texts = [os.urandom(1000).hex() for _ in range(100)]
+        ids = [number * 100 + place for place in range(100)]
+        pq.write_table(pa.table({"id": ids, "data": texts}), path)
+        messages += [
+            {
+                "type": "BATCH",
+                "stream": "items",
+                "encoding": {"format": "parquet"},
+                "manifest": [path.as_uri()],
+            },
+            state(items=number + 1),
+        ]
+
+    done = run_command(messages, commit_mebibytes=1, load_method=method)
+
+    assert done.code == 0
+    *commits, _ = ledger(warehouse)
+    assert commits
+    assert all(entry["BYTES"] >= 1024 * 1024 for entry in commits)
+    assert done.states[-1] == {"bookmarks": {"items": 40}}

@@ -16,6 +16,7 @@ Type = exp.DataType.Type
 INTEGERS = (Type.TINYINT, Type.SMALLINT, Type.INT, Type.BIGINT, Type.DECIMAL)
 
 _integer_precision = fakesnow.transforms.integer_precision
+_put_stage = fakesnow.transforms.put_stage
 _source_urls = fakesnow.copy_into._source_urls  # noqa: SLF001 - what we repair
 _timestamps = fakesnow.arrow.timestamp_to_sf_struct
 
@@ -23,6 +24,7 @@ _timestamps = fakesnow.arrow.timestamp_to_sf_struct
 def install() -> None:
     """Put the replacements in place, for this process."""
     fakesnow.transforms.integer_precision = integer_precision
+    fakesnow.transforms.put_stage = put_stage
     fakesnow.copy_into._source_urls = source_urls  # noqa: SLF001 - what we repair
     fakesnow.arrow.timestamp_to_sf_struct = timestamps
     fakesnow.transforms.merge = merge
@@ -35,6 +37,15 @@ def integer_precision(expression: exp.Expr) -> exp.Expr:
     if is_column and is_integer:
         return expression if expression.expressions else exp.DataType.build("DECIMAL(38, 0)")
     repaired: exp.Expr = _integer_precision(expression)
+    return repaired
+
+
+def put_stage(expression: exp.Expr, *args: object) -> exp.Expr:
+    """Leave PUT's path as it is written; fakesnow decodes it as a URL."""
+    repaired: exp.Expr = _put_stage(expression, *args)
+    if isinstance(expression, exp.Put):
+        path = expression.this.name.removeprefix("file://")
+        repaired.args["put_stage_data"]["src_locations"] = [path]
     return repaired
 
 

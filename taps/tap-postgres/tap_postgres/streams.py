@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from tap_postgres.tap import TapPostgres
 
 
+# Tells our loader that no other table's bookmark depends on this one's: one that it refuses may
+# stand still while the others move on.
+INDEPENDENT = "x-independent"
+
+
 class PostgresStream(Stream):
     """Reads one table in parts and sends each part as records or as Parquet files."""
 
@@ -100,7 +105,7 @@ class PostgresStream(Stream):
             self.logger.info("Nothing to do for %s: its columns are those tested last.", self.name)
             return
         for message in super()._generate_schema_messages():
-            message.schema = {**message.schema, **self.load.hints}
+            message.schema = {**message.schema, **self.load.hints, INDEPENDENT: True}
             yield message
 
     @override

@@ -328,8 +328,8 @@ class TapPostgres(ArrowTap):
         Raises:
             TapError: some streams failed; says which, and why.
         """
-        if self.state:
-            self.state_writer.write_state(self.state)
+        # An empty one, too: the loader must know where each table stood, should it refuse one.
+        self.state_writer.write_state(self.state or {"bookmarks": {}})
         selected = [stream for stream in self.streams.values() if stream.selected]
         failures = {**self._unreadable, **self._missing_streams()}
         side_by_side = self.config["max_parallel"] if self.config.get("batch_config") else 1

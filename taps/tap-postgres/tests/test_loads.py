@@ -74,9 +74,11 @@ def manifest(source: Source) -> Manifest:
 
 
 def hints(result: SyncResult) -> dict[str, Any]:
-    """What the SCHEMA message tells the loader beside the columns."""
+    """What the SCHEMA message tells the loader beside the columns, of this load in particular."""
     (message,) = result.of_type("SCHEMA", STREAM)
-    return {name: value for name, value in message["schema"].items() if name.startswith("x-")}
+    found = {name: value for name, value in message["schema"].items() if name.startswith("x-")}
+    assert found.pop("x-independent")
+    return found
 
 
 def bookmark(result: SyncResult) -> dict[str, Any]:
