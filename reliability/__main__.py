@@ -22,14 +22,20 @@ from rich.progress import Progress
 
 from reliability import kills, report
 from reliability.matrix import MELTANO, STATE_STORED, Bench, Result
-from reliability.targets import Target, job_targets, sandbox_variables, small_targets
+from reliability.targets import (
+    Target,
+    catalog_targets,
+    job_targets,
+    sandbox_variables,
+    small_targets,
+)
 from sandbox import services
 from sandbox.settings import Settings, free_port
 from sandbox.testing import Warehouse
 from sandbox.warehouse_service import WarehouseService
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 console = Console(width=None if sys.stdout.isatty() else report.WIDTH)
 
@@ -41,12 +47,13 @@ class Promise(enum.StrEnum):
     FILE = "file"
     SPLIT = "split"
     TORN = "torn"
+    CUT = "cut"
 
 
 PROMISES = (
-    "whole: the state commits with the rows. file: it is written some time after. Two loaders are "
-    "broken on purpose; split: the state is stored before the rows. torn: old rows go before new "
-    "ones come."
+    "whole: the state commits with the rows. file: it is written some time after. Three loaders "
+    "are broken on purpose; split: the state is stored before the rows. torn: old rows go before "
+    "new ones come. cut: a version that goes on is taken for one that is loaded."
 )
 MELTANO_EVERY = 20  # one case of so many is run by Meltano itself
 SMALL_SHARE = 0.5  # of the cases are the small tap's
@@ -58,7 +65,7 @@ def main(
     kills: Annotated[int, typer.Option(help="How many kills.")] = 500,
     seed: Annotated[int, typer.Option(help="Decides which.")] = 1,
     promise: Annotated[Promise, typer.Option(help=PROMISES)] = Promise.WHOLE,
-    small: Annotated[bool, typer.Option(help="Only the small tap, no jobs.")] = False,
+    only: Annotated[str, typer.Option(help="Only pipelines with this in their name.")] = "",
     output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("output"),
 ) -> None:
     """Kill pipelines at every boundary and compare what is left; 1 at the first lost row."""
@@ -69,7 +76,7 @@ def main(
             for number in range(min(os.cpu_count() or 1, 2))
         ]
         try:
-            _run(benches, kills, seed, results, small=small)
+            _run(benches, _targets(benches[0].variables, only), kills, seed, results)
         finally:
             report.write(results, output)
             report.show(results, console)
@@ -98,18 +105,25 @@ def _bench(folder: Path, stack: ExitStack, promise: Promise) -> Bench:
         service.up()
     variables = sandbox_variables(ports, folder)
     warehouse_service = WarehouseService(settings)
-    is_broken = promise in {Promise.SPLIT, Promise.TORN}
+    is_broken = promise in {Promise.SPLIT, Promise.TORN, Promise.CUT}
     loader = (sys.executable, "-m", f"reliability.{promise}_loader") if is_broken else None
     warehouse = Warehouse({**warehouse_service.config, "schema": "KILLS"}, warehouse_service)
     return Bench(warehouse, variables, folder / "cases", promise is Promise.FILE, loader)
 
 
+def _targets(variables: Mapping[str, str], only: str) -> list[Target]:
+    found = small_targets() + catalog_targets(variables) + job_targets(variables)
+    chosen = [target for target in found if only in target.label]
+    if not chosen:
+        raise typer.BadParameter(f"No pipeline has {only!r} in its name.", param_hint="--only")
+    return chosen
+
+
 def _run(
-    benches: list[Bench], wanted: int, seed: int, results: list[Result], *, small: bool
+    benches: list[Bench], targets: list[Target], wanted: int, seed: int, results: list[Result]
 ) -> None:
     """Kill until so many kills have struck, one has done harm, or Ctrl-C."""
     lock, stop = threading.Lock(), threading.Event()
-    targets = small_targets() + ([] if small else job_targets(benches[0].variables))
     with Progress(console=console, transient=True) as progress:
         _take_references(benches, targets, progress)
         task = progress.add_task("kills", total=wanted)
@@ -165,17 +179,17 @@ def _plan(
 ) -> Iterator[tuple[Target, str, random.Random]]:
     """Every target at every boundary, in an order drawn by lot: quick ones more often first."""
     chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
-    jobs = [target for target in targets if target.job]
-    by_meltano = [target for target in jobs if target.prior is None]
-    own = _cells([target for target in targets if not target.job], bench, chance)
-    others = _cells(jobs, bench, chance)
+    by_meltano = [target for target in targets if target.job and target.prior is None]
+    small = [target for target in targets if target.is_small]
+    others = [target for target in targets if not target.is_small]
+    small_cells, other_cells = _cells(small, bench, chance), _cells(others, bench, chance)
     for count in itertools.count(1):
         where = random.Random(chance.random())  # noqa: S311 - in the run; of this case alone
-        if jobs and count % MELTANO_EVERY == 0:
+        if by_meltano and count % MELTANO_EVERY == 0:
             yield chance.choice(by_meltano), chance.choice([MELTANO, STATE_STORED]), where
         else:
-            is_small = not jobs or chance.random() < SMALL_SHARE
-            yield *next(own if is_small else others), where
+            is_small = not others or (bool(small) and chance.random() < SMALL_SHARE)
+            yield *next(small_cells if is_small else other_cells), where
 
 
 def _cells(

@@ -44,6 +44,10 @@ class Plan:
         has_twin: Whether a second stream comes between the rows of the first: half of its rows
             before a state that says nothing new of it.
         text: What each row says, with its number.
+        has_version: Whether rows that are no snapshot's have a version all the same, as those of
+            the SDK's FULL_TABLE streams do, between two ACTIVATE_VERSION messages.
+        until: The run ends before the row of this number, as one that was stopped: the version, if
+            there is one, is left unfinished in the state.
     """
 
     method: str
@@ -51,10 +55,16 @@ class Plan:
     batches: str | None = None
     has_twin: bool = False
     text: str = "row"
+    has_version: bool = False
+    until: int = ROWS
 
     @property
     def is_snapshot(self) -> bool:
         return self.method not in {"append-only", "upsert"}
+
+    @property
+    def sends_version(self) -> bool:
+        return self.is_snapshot or self.has_version
 
 
 def row(number: int, text: str) -> dict[str, Any]:
@@ -69,15 +79,17 @@ def messages(plan: Plan, state: dict[str, Any]) -> Iterator[dict[str, Any]]:
     begin, version = int(bookmark.get("next", 0)), bookmark.get("version")
     if plan.is_snapshot and begin >= ROWS:
         begin, version = 0, None  # the last snapshot is whole: a new one
-    if plan.is_snapshot and version is None:
+    if plan.sends_version and version is None:
         version = int(time.time() * 1000)
     yield _schema(plan, STREAM, resumes=plan.is_snapshot and begin > 0)
     yield _state(bookmarks)  # before any row, so that it covers none
     if plan.has_twin:
         yield _schema(plan, TWIN, resumes=False)
-    if plan.is_snapshot:
+    if plan.sends_version:
         yield _activate(version)
-    numbers = [n for n in range(begin, ROWS) if not (_marks(plan) and n % VANISHED_EVERY == 0)]
+    numbers = [
+        n for n in range(begin, plan.until) if not (_marks(plan) and n % VANISHED_EVERY == 0)
+    ]
     while numbers:
         end = min(numbers[0] // ROWS_A_STATE * ROWS_A_STATE + ROWS_A_STATE, ROWS)
         chunk = [number for number in numbers if number < end]
@@ -86,9 +98,9 @@ def messages(plan: Plan, state: dict[str, Any]) -> Iterator[dict[str, Any]]:
         half = len(twins) // 2 if plan.has_twin else 0
         yield from _rows(plan, TWIN, twins[:half], version)
         yield from _rows(plan, STREAM, chunk, version)
-        if plan.is_snapshot and end == ROWS:
+        if plan.sends_version and end == ROWS:
             yield _activate(version)
-        bookmarks[STREAM] = {"next": end} | ({"version": version} if plan.is_snapshot else {})
+        bookmarks[STREAM] = {"next": end} | ({"version": version} if plan.sends_version else {})
         yield _state(bookmarks)
         if plan.has_twin:
             yield from _rows(plan, TWIN, twins[half:], version)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reliability.freezing_loader import Moment
 from reliability.pipeline import Kill
 from snowflake_loader.faults import Point
 
@@ -59,6 +60,13 @@ def _state_lost(name: str, chance: random.Random, messages: int, _seconds: float
     return Kill(name, tap_at=chance.randint(1, messages), forgets_states=True)
 
 
+def _frozen(moment: Moment) -> Callable[[str, random.Random, int, float], Kill]:
+    def make(name: str, chance: random.Random, _messages: int, _seconds: float) -> Kill:
+        return Kill(name, freeze=f"{moment}:{chance.randint(1, FEW)}")
+
+    return make
+
+
 def _draining(name: str, chance: random.Random, messages: int, _seconds: float) -> Kill:
     return Kill(name, stop_at=chance.randint(1, messages), fault=f"{Point.DRAINING}:1")
 
@@ -86,6 +94,8 @@ _BOUNDARIES: dict[str, Callable[[str, random.Random, int, float], Kill]] = {
     "connection cut before MERGE": _cut("cut_before", "MERGE INTO"),
     "old rows deleted": _point(Point.ROWS_DELETED),
     "ledger written": _point(Point.LEDGER_WRITTEN),
+    "frozen before it looks at its lease, thawed after another run": _frozen(Moment.ROWS),
+    "frozen before COMMIT, thawed after another run": _frozen(Moment.LEASE),
     "connection cut before COMMIT": _cut("cut_before", "COMMIT", LEASES_COMMITS),
     "COMMIT done, answer lost": _cut("cut_after", "COMMIT", LEASES_COMMITS),
     "committed": _point(Point.COMMITTED),

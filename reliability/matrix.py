@@ -122,16 +122,19 @@ class Bench:
         kill = kills.kill_at(boundary, chance, reference.messages, reference.seconds)
         with _Case(self, target, chance.choice(self.commit_seconds)) as case:
             case.load_prior()
-            outcome = self._run_killed(case.pipeline, kill)
+            outcome = self._run_killed(case, kill)
             struck = _is_struck(kill, outcome)
             half = case.half_published() if target.is_one_snapshot else 0
-            failure = case.run_again()
+            failure = case.failure_beside or case.run_again()
+            if outcome.was_frozen and outcome.loader == 0:
+                failure = f"A run that had lost its lease ended well:\n{outcome.log}"
             difference = case.difference(reference)
         return _result(target, boundary, difference, struck=struck, half=half, failure=failure)
 
-    def _run_killed(self, pipeline: Pipeline, kill: Kill) -> Outcome:
+    def _run_killed(self, case: _Case, kill: Kill) -> Outcome:
+        pipeline = case.pipeline
         if kill.warehouse is None:
-            return pipeline.run(kill)
+            return pipeline.run(kill, while_frozen=case.run_beside)
         self.warehouse.fault(**kill.warehouse)
         try:
             return pipeline.run(kill)
@@ -140,7 +143,8 @@ class Bench:
 
     def _undisturbed(self, target: Target) -> tuple[Content, Outcome]:
         with _Case(self, target) as case:
-            case.load_prior()
+            if not target.goes_on:
+                case.load_prior()
             outcome = case.pipeline.run(NO_KILL)
             if not outcome.is_whole:
                 raise RuntimeError(f"{target.label} does not run undisturbed:\n{outcome.log}")
@@ -188,6 +192,7 @@ class _Case:
         self.schema = f"KILL_{self.number}"
         self.folder = bench.folder / str(self.number)
         self.before: content.Content = {}
+        self.failure_beside: str | None = None
 
     def __enter__(self) -> Self:
         config = {**self.bench.warehouse.config, "schema": self.schema}
@@ -195,7 +200,8 @@ class _Case:
         tables = SchemaTables(self.session, "RAW", self.schema)
         tables.open()
         tables.ensure(STATES, STATES_COLUMNS, STATES)
-        self.pipeline = self._pipeline(self.target, f"kill:{self.number}")
+        self.state_id = f"kill:{self.number}"
+        self.pipeline = self._pipeline(self.target, self.state_id, self.folder)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -203,7 +209,7 @@ class _Case:
         self.session.execute(f"DROP SCHEMA RAW.{self.schema} CASCADE", "removing a case's schema")
         self.session.close()
 
-    def _pipeline(self, target: Target, state_id: str) -> Pipeline:
+    def _pipeline(self, target: Target, state_id: str, folder: Path) -> Pipeline:
         in_file = self.bench.keeps_states_in_file
         states = (
             FileStates(self.folder / f"{state_id.replace(':', '-')}.json")
@@ -214,7 +220,7 @@ class _Case:
             **self.bench.warehouse.config,
             **target.loader_config,
             "schema": self.schema,
-            "work_directory": str(self.folder / "work"),
+            "work_directory": str(folder / "work"),
             "commit_seconds": self.commit_seconds,
             "lease_seconds": LEASE_SECONDS,
             "network_timeout_seconds": NETWORK_SECONDS,
@@ -223,32 +229,23 @@ class _Case:
         }
         pipeline = Pipeline(
             target.tap,
-            self._tap_config(target),
+            _tap_config(target, folder),
             loader_config,
             environment(self.bench.variables),
-            self.folder,
+            folder,
             states,
+            catalog=target.catalog,
         )
         if self.bench.loader:
             return replace(pipeline, loader=self.bench.loader)
         return pipeline
 
-    def _tap_config(self, target: Target) -> dict[str, Any]:
-        """The tap's settings, with a folder of this case's own for its batch files."""
-        config = dict(target.tap_config)
-        root = self.folder / "batches"
-        if "batch_config" in config:
-            storage = {"root": root.as_uri()}
-            config["batch_config"] = {**config["batch_config"], "storage": storage}
-        if "batches" in config:
-            config["batches"] = str(root)
-        return config
-
     def load_prior(self) -> None:
         """Load what the target finds, and note it."""
         if self.target.prior is None:
             return
-        if failure := _run_whole(self._pipeline(self.target.prior, f"prior:{self.number}")):
+        state_id = self.state_id if self.target.goes_on else f"prior:{self.number}"
+        if failure := _run_whole(self._pipeline(self.target.prior, state_id, self.folder)):
             raise RuntimeError(f"{self.target.prior.label} does not run:\n{failure}")
         self.before = content.content(self.session, self.schema)
 
@@ -256,6 +253,11 @@ class _Case:
         """Run until one run is whole; why none was, if so."""
         self.bench.warehouse.wait_until_idle()
         return _run_whole(self.pipeline)
+
+    def run_beside(self) -> None:
+        """Run the same pipeline once more while it is frozen, as a second pod of a job would."""
+        beside = self._pipeline(self.target, self.state_id, self.folder / "beside")
+        self.failure_beside = _run_whole(beside)
 
     def difference(self, reference: Reference) -> content.Difference:
         standing = content.content(self.session, self.schema)
@@ -309,6 +311,18 @@ class _Case:
         return failure
 
 
+def _tap_config(target: Target, folder: Path) -> dict[str, Any]:
+    """The tap's settings, with a folder of this run's own for its batch files."""
+    config = dict(target.tap_config)
+    root = folder / "batches"
+    if "batch_config" in config:
+        storage = {"root": root.as_uri()}
+        config["batch_config"] = {**config["batch_config"], "storage": storage}
+    if "batches" in config:
+        config["batches"] = str(root)
+    return config
+
+
 def _run_whole(pipeline: Pipeline) -> str | None:
     for _ in range(RERUNS):
         outcome = pipeline.run(NO_KILL)
@@ -323,6 +337,8 @@ def _result(target: Target, boundary: str, difference: content.Difference, **wha
 
 
 def _is_struck(kill: Kill, outcome: Outcome) -> bool:
+    if kill.freeze:
+        return outcome.was_frozen
     killed = -signal.SIGKILL in {outcome.loader, outcome.tap}
     if kill.warehouse is None:
         return killed

@@ -16,12 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
+import psutil
+
+from reliability import freezing_loader
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 LOADER = Path(sys.executable).with_name("tributary-target-snowflake")
+FREEZING_LOADER = (sys.executable, "-m", "reliability.freezing_loader")
 TIMEOUT_SECONDS = 180
 POLL_SECONDS = 0.005
+FREEZE_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class Kill:
     Attributes:
         boundary: Its name in the report.
         fault: For the loader's own points: `<point>:<n>`.
+        freeze: For `freezing_loader`: `<moment>:<n>`. Nothing dies, but another run comes between.
         tap_at: The tap dies when so many of its messages have passed.
         loader_at: The loader dies when so many messages have passed.
         stop_at: The loader gets SIGTERM when so many messages have passed.
@@ -42,6 +49,7 @@ class Kill:
 
     boundary: str
     fault: str | None = None
+    freeze: str | None = None
     tap_at: int | None = None
     loader_at: int | None = None
     stop_at: int | None = None
@@ -76,6 +84,7 @@ class Pipeline:
         folder: Where its files are; one folder for each case.
         states: Where its state is kept.
         loader: The loader's command.
+        catalog: The tap's catalog, if not its own.
     """
 
     tap: tuple[str, ...]
@@ -85,21 +94,28 @@ class Pipeline:
     folder: Path
     states: States
     loader: tuple[str, ...] = (str(LOADER),)
+    catalog: Mapping[str, Any] | None = None
 
-    def run(self, kill: Kill = NO_KILL) -> Outcome:
+    def run(
+        self, kill: Kill = NO_KILL, *, while_frozen: Callable[[], None] = lambda: None
+    ) -> Outcome:
         """Run it once, to its end or to its death."""
-        return _Run(self, kill).outcome()
+        return _Run(self, kill, while_frozen).outcome()
 
 
 @dataclass
 class Outcome:
-    """How a run ended: both exit codes (negative for a signal), seconds, messages, logs."""
+    """How a run ended: both exit codes (negative for a signal), seconds, messages, logs.
+
+    `was_frozen` says whether the loader was stopped and thawed on the way.
+    """
 
     tap: int
     loader: int
     seconds: float
     messages: int
     log: str
+    was_frozen: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -110,7 +126,9 @@ class Outcome:
 class _Run:
     pipeline: Pipeline
     kill: Kill
+    while_frozen: Callable[[], None]
     _messages: int = field(default=0, init=False)
+    _was_frozen: bool = field(default=False, init=False)
 
     def outcome(self) -> Outcome:
         begun = time.monotonic()
@@ -119,7 +137,8 @@ class _Run:
         loader_log = (self.pipeline.folder / "loader.log").open("wb")
         self._tap = self._start_tap(tap_log)
         self._loader = self._start_loader(loader_log)
-        beside = [threading.Thread(target=work) for work in (self._take_states, self._end_tap)]
+        works = [self._take_states, self._end_tap, *([self._thaw] if self.kill.freeze else [])]
+        beside = [threading.Thread(target=work) for work in works]
         for thread in beside:
             thread.start()
         timer = self._timer()
@@ -133,12 +152,15 @@ class _Run:
         loader_log.close()
         names = ("tap.log", "loader.log")
         log = "\n".join((self.pipeline.folder / name).read_text(errors="replace") for name in names)
-        return Outcome(tap_code, loader_code, time.monotonic() - begun, self._messages, log)
+        seconds = time.monotonic() - begun
+        return Outcome(tap_code, loader_code, seconds, self._messages, log, self._was_frozen)
 
     def _start_tap(self, log: BinaryIO) -> subprocess.Popen[bytes]:
         arguments = ["--config", self._json("tap.json", self.pipeline.tap_config)]
         if state := self.pipeline.states.read():
             arguments += ["--state", self._json("state.json", state)]
+        if self.pipeline.catalog:
+            arguments += ["--catalog", self._json("catalog.json", self.pipeline.catalog)]
         return subprocess.Popen(
             [*self.pipeline.tap, *arguments],
             stdin=subprocess.DEVNULL,
@@ -151,17 +173,17 @@ class _Run:
 
     def _start_loader(self, log: BinaryIO) -> subprocess.Popen[bytes]:
         fault = {"TARGET_SNOWFLAKE_FAULT": self.kill.fault} if self.kill.fault else {}
-        self._json("loader.json", self.pipeline.loader_config)
+        freeze = {freezing_loader.VARIABLE: self.kill.freeze} if self.kill.freeze else {}
         return subprocess.Popen(
             [
-                *self.pipeline.loader,
+                *(FREEZING_LOADER if self.kill.freeze else self.pipeline.loader),
                 "--config",
                 self._json("loader.json", self.pipeline.loader_config),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={**self.pipeline.environment, **fault},
+            env={**self.pipeline.environment, **fault, **freeze},
             cwd=self.pipeline.folder,
             process_group=0,
         )
@@ -184,6 +206,18 @@ class _Run:
         """Kill the tap when the loader has failed, as Meltano does: it may wait for the loader."""
         if self._loader.wait():
             self._tap.kill()
+
+    def _thaw(self) -> None:
+        """Wait until the loader has stopped, let another run do its work, and wake it."""
+        loader = psutil.Process(self._loader.pid)
+        while self._loader.poll() is None and not self._was_frozen:
+            self._was_frozen = loader.status() == psutil.STATUS_STOPPED
+            time.sleep(FREEZE_POLL_SECONDS)
+        if self._was_frozen:
+            try:
+                self.while_frozen()
+            finally:
+                self._loader.send_signal(signal.SIGCONT)
 
     def _kill_at(self, messages: int) -> None:
         if messages not in {self.kill.tap_at, self.kill.loader_at, self.kill.stop_at}:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -29,6 +31,11 @@ LESS: dict[str, dict[str, Any]] = {
 REPEATS = ("-scd",)  # jobs of which every run adds one whole copy
 LANES = ("records", "batches")
 PRIORS = {"postgres-ops-deletes": "postgres-ops-incremental", "zengrc-deletes": "zengrc"}
+# Tables that tap-postgres reads by the catalog, and their replication keys when it reads
+# increments: one without an index is read by the table's own key at first.
+CATALOG_TABLES = {"ci_builds": "updated_at", "ci_stages": "created_at", "label_links": "updated_at"}
+PARQUET = {"batch_config": {"encoding": {"format": "parquet"}}}
+CATALOG_RANGE_ROWS = 50  # so that a table has several ranges, and a run that died is gone on with
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,10 @@ class Target:
         tap: The tap's command.
         tap_config: Its settings.
         loader_config: The loader's, without the warehouse's.
+        catalog: What the tap is given as its catalog, if not its own.
         prior: What is loaded before, undisturbed.
+        goes_on: Whether it goes on with the state that `prior` left, and so brings the rest of one
+            undisturbed run.
         may_repeat: Whether each run adds one whole copy.
         is_one_snapshot: Whether its tables are replaced as a whole: at any moment they hold what
             was loaded before, or all that is loaded now.
@@ -53,7 +63,9 @@ class Target:
     tap: tuple[str, ...]
     tap_config: Mapping[str, Any]
     loader_config: Mapping[str, Any] = field(default_factory=dict)
+    catalog: Mapping[str, Any] | None = None
     prior: Target | None = None
+    goes_on: bool = False
     may_repeat: bool = False
     is_one_snapshot: bool = False
     job: str | None = None
@@ -61,6 +73,11 @@ class Target:
     @property
     def label(self) -> str:
         return f"{self.name} ({self.lane})"
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is the small tap's."""
+        return self.job is None and self.catalog is None
 
 
 def small_targets() -> list[Target]:
@@ -75,12 +92,29 @@ def small_targets() -> list[Target]:
         ("mark-deleted", True),
     ]
     own = [_small(method, lane, has_key=has_key) for method, has_key in plans for lane in LANES]
-    return [*own, *(_with_twin(_small("append-only", lane, has_key=False)) for lane in LANES)]
+    twins = [_with_twin(_small("append-only", lane, has_key=False)) for lane in LANES]
+    versions = [
+        _with_version(target)
+        for target in own
+        if not counting_tap.Plan(**target.tap_config).is_snapshot
+    ]
+    return [*own, *twins, *versions, *(_resumed(target) for target in versions)]
 
 
 def _with_twin(target: Target) -> Target:
     config = {**target.tap_config, "has_twin": True}
     return replace(target, name=f"{target.name}, two streams", tap_config=config)
+
+
+def _with_version(target: Target) -> Target:
+    config = {**target.tap_config, "has_version": True}
+    return replace(target, name=f"{target.name}, with a version", tap_config=config)
+
+
+def _resumed(target: Target) -> Target:
+    """The target, after a run that left its version unfinished."""
+    begun = replace(target, tap_config={**target.tap_config, "until": counting_tap.ROWS_A_STATE})
+    return replace(target, name=f"{target.name} that goes on", prior=begun, goes_on=True)
 
 
 def _small(method: str, lane: str, *, has_key: bool) -> Target:
@@ -108,10 +142,7 @@ def job_targets(variables: Mapping[str, str]) -> list[Target]:
     for path in sorted(ROOT.glob("plugins/*.meltano.yml")):
         for job in yaml.safe_load(path.read_text()).get("jobs", []):
             found[job["name"]] = _lanes(job["name"], str(job["tasks"][0]), variables)
-    for name, prior in (
-        ("postgres-ops-deletes", "postgres-ops-incremental"),
-        ("zengrc-deletes", "zengrc"),
-    ):
+    for name, prior in PRIORS.items():
         found[name] = [replace(target, prior=found[prior][-1]) for target in found[name]]
     return [target for targets in found.values() for target in targets]
 
@@ -133,6 +164,61 @@ def _lanes(job: str, task: str, variables: Mapping[str, str]) -> list[Target]:
         )
         for lane in lanes
     ]
+
+
+def catalog_targets(variables: Mapping[str, str]) -> list[Target]:
+    """tap-postgres with tables of the catalog, both ways to read them, merged by key.
+
+    Args:
+        variables: say where the sandbox is; see `sandbox_variables`.
+    """
+    config = {
+        "host": variables["GITLAB_OPS_DB_HOST"],
+        "port": int(variables["PG_PORT"]),
+        "user": variables["GITLAB_OPS_DB_USER"],
+        "password": variables["GITLAB_OPS_DB_PASS"],
+        "database": variables["GITLAB_OPS_DB_NAME"],
+        "tables": [f"public.{table}" for table in CATALOG_TABLES],
+        "range_rows": CATALOG_RANGE_ROWS,
+    }
+    catalog = _discovered(config)
+    return [
+        Target(
+            name=f"tap-postgres: {method}",
+            lane=lane,
+            tap=(str(BIN / "tap-postgres"),),
+            tap_config=config if lane == "records" else config | PARQUET,
+            catalog=_by_method(catalog, method),
+        )
+        for method in ("FULL_TABLE", "INCREMENTAL")
+        for lane in LANES
+    ]
+
+
+def _discovered(config: Mapping[str, Any]) -> dict[str, Any]:
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(config, file)
+        file.flush()
+        done = subprocess.run(
+            [str(BIN / "tap-postgres"), "--config", file.name, "--discover"],
+            capture_output=True,
+            check=True,
+        )
+    catalog: dict[str, Any] = json.loads(done.stdout)
+    return catalog
+
+
+def _by_method(catalog: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """The catalog with every stream selected, to be read by this replication method."""
+    chosen = copy.deepcopy(dict(catalog))
+    for stream in chosen["streams"]:
+        column = CATALOG_TABLES[stream["tap_stream_id"].removeprefix("public-")]
+        key = {"replication-key": column} if method == "INCREMENTAL" else {}
+        (root,) = (entry for entry in stream["metadata"] if not entry["breadcrumb"])
+        root["metadata"] |= {"selected": True, "replication-method": method, **key}
+        stream |= {name.replace("-", "_"): value for name, value in key.items()}
+        stream["replication_method"] = method
+    return chosen
 
 
 def _without_batches(config: Mapping[str, Any]) -> dict[str, Any]:
