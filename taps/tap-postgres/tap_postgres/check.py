@@ -15,12 +15,13 @@ import click
 
 from tap_postgres.client import Connections, Limits
 from tap_postgres.connections import Servers
+from tap_postgres.entry_key import describe_entry
 from tap_postgres.errors import ConnectError
 from tap_postgres.interval import Interval
 from tap_postgres.manifest import look_at_manifests
 from tap_postgres.manifest_loads import ManifestSource
 from tap_postgres.placeholders import INTERNAL
-from tap_postgres.queries import Names, check_key, describe, has_unique_index, key_query
+from tap_postgres.queries import check_key, has_unique_index, key_query
 from tap_postgres.seeds import internal_values
 from tap_postgres.stamps import stamp_names
 from tapsupport.errors import TapError
@@ -49,17 +50,17 @@ def check(config: Mapping[str, Any]) -> bool:
     paths = config["manifests"]
     names = config.get("manifest_tables")
     found = look_at_manifests(paths, target_name=config["target_name"], names=names)
-    problems = [f"{problem.rstrip('.')}." for problem in found.problems]
+    problems = [f"{problem.rstrip('.')}." for problem in found.all_problems]
+    notes = [entry.note for entry in found.tables if entry.note]
     how = "their text was read"
     if config.get("connections") or config.get("host"):
         report = _Report()
         _look_at_tables(found.tables, config, report)
         problems += report.problems
-        for note in report.notes:
-            click.echo(note)
+        notes += report.notes
         how = "their queries were planned by the server"
-    for problem in problems:
-        click.echo(problem)
+    for line in (*notes, *problems):
+        click.echo(line)
     click.echo(
         f"{found.entries} tables in {len(paths)} manifests: {how}; {len(problems)} problems."
     )
@@ -135,11 +136,13 @@ class _Look:
         """
         entry = self._entry
         stamps = stamp_names(advanced_metadata=entry.advanced_metadata)
-        names = Names(entry.key, stamps)
+        label = f"table {entry.name}"
         try:
             with self.servers.lend(entry.database_type) as database:
-                describe(database, f"table {entry.name}", self.source.whole, names, "text")
-                if entry.key:
+                _, note = describe_entry(database, self.source, label, stamps, "text")
+                if note:
+                    self.report.notes.append(note)
+                if entry.key and entry.load != "scd":
                     self._look_at_key(database)
         except ConnectError:
             raise

@@ -12,12 +12,15 @@ if TYPE_CHECKING:
 
     from tap_postgres.client import Server
 
+_WITHOUT_MANIFEST = "without a manifest run discovery again"
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _ADVICE = {
     "42501": "Grant it to user {user}, or deselect the stream.",
-    "42P01": "It was dropped or renamed after discovery: run discovery again.",
-    "3F000": "Its schema was dropped or renamed after discovery: run discovery again.",
-    "42703": "A column was dropped or renamed after discovery: run discovery again.",
+    "42P01": f"It was dropped or renamed: correct the manifest's query; {_WITHOUT_MANIFEST}.",
+    "3F000": f"Its schema was dropped or renamed: correct the manifest's query; "
+    f"{_WITHOUT_MANIFEST}.",
+    "42703": "A column was dropped or renamed: take it out of the manifest's query; "
+    f"{_WITHOUT_MANIFEST}.",
     "57014": "Raise statement_timeout_seconds, or ask who cancelled the query.",
     "25006": "The tap reads in read-only transactions: take FOR UPDATE, or what else writes, out.",
     "55P03": "Another session holds a lock on it: run again when that has ended.",

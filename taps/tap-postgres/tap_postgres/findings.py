@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from tap_postgres.entry_key import find_key
 from tap_postgres.placeholders import fill
 from tap_postgres.query import check_condition, parse_query
 from tap_postgres.stamps import stamp_names
@@ -15,13 +16,22 @@ if TYPE_CHECKING:
 
     from tap_postgres.query import ManifestQuery
 
+_FROM_ELSEWHERE = (
+    "counts {HOURS} or {DAYS} from another moment than {EXECUTION_DATE}, {BEGIN_TIMESTAMP} or "
+    "{END_TIMESTAMP}, so that rows would be missed after a pause; count from {EXECUTION_DATE}"
+)
+_NO_KEY = (
+    "is empty, but increments are merged by it and load_by_id goes by it: name one, or, where rows "
+    "are loaded by interval, set load_method to append-only"
+)
 _TOO_DEEP = "is nested too deeply, or has too many conditions, to be looked at; shorten it"
 
 
 def findings(entry: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with an entry's condition, query and key; each begins with the key.
 
-    What is missing or of another type is not looked at: pydantic says that.
+    What is missing or of another type is not looked at: pydantic says that. A table that is copied
+    needs no key, so a wrong one is no mistake there.
     """
     texts = {name: value for name, value in entry.items() if isinstance(value, str)}
     condition = texts.get("additional_filtering", "")
@@ -29,21 +39,27 @@ def findings(entry: Mapping[str, Any]) -> Iterator[str]:
         wrong = _of_condition(condition)
         yield from (f"additional_filtering: {finding}" for finding in wrong)
         condition = "" if wrong else condition
-    key = key_names(texts.get("export_table_primary_key", ""))
-    if "export_table_primary_key" in texts and entry.get("incremental_type") and not key:
-        yield "export_table_primary_key: load_by_id needs one"
+    query: ManifestQuery | None = None
+    by_id = bool(entry.get("incremental_type"))
     if "import_query" in texts:
         wrong, query = _of_query(texts["import_query"], condition)
         yield from (f"import_query: {finding}" for finding in wrong)
-        if query is not None:
-            stamped = entry.get("advanced_metadata") is True
-            yield from _of_columns(query, key, advanced_metadata=stamped)
+    if query is not None:
+        yield from _of_columns(query, advanced_metadata=entry.get("advanced_metadata") is True)
+        if query.counts_from_elsewhere and not by_id:
+            yield f"import_query: {_FROM_ELSEWHERE}"
+    key = texts.get("export_table_primary_key")
+    if key is not None and (by_id or (query is not None and query.has_interval)):
+        appends = entry.get("load_method") == "append-only" and not by_id
+        wrong = _of_key(key, query, is_needed=not appends)
+        yield from (f"export_table_primary_key: {finding}" for finding in wrong)
 
 
-def key_names(text: str) -> tuple[str, ...]:
-    """The columns of an export_table_primary_key, which separates several by commas."""
-    names = (name.strip() for name in text.split(","))
-    return tuple(name for name in names if name)
+def _of_key(key: str, query: ManifestQuery | None, *, is_needed: bool) -> list[str]:
+    if not key.strip():
+        return [_NO_KEY] if is_needed else []
+    problem = find_key(key, query).problem if query else None
+    return [problem] if problem else []
 
 
 def _of_condition(condition: str) -> list[str]:
@@ -76,11 +92,8 @@ def _of_query(text: str, condition: str) -> tuple[list[str], ManifestQuery | Non
     return found, query
 
 
-def _of_columns(
-    query: ManifestQuery, key: tuple[str, ...], *, advanced_metadata: bool
-) -> Iterator[str]:
-    columns = query.output_columns
-    names = [name for name in columns or () if name]
+def _of_columns(query: ManifestQuery, *, advanced_metadata: bool) -> Iterator[str]:
+    names = [name for name in query.output_columns or () if name]
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         yield f"import_query: selects {', '.join(repeated)} more than once"
     stamps = stamp_names(advanced_metadata=advanced_metadata)
@@ -88,10 +101,4 @@ def _of_columns(
         yield (
             f"import_query: selects {', '.join(taken)}, a name that the tap gives to a column of "
             "its own; give it another name"
-        )
-    missing = [name for name in key if name not in names]
-    if missing and columns is not None and None not in columns:
-        yield (
-            f"export_table_primary_key: names {', '.join(missing)}, which import_query does "
-            "not select"
         )

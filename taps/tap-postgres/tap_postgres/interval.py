@@ -16,11 +16,19 @@ if TYPE_CHECKING:
 RESOLUTION = dt.timedelta(microseconds=1)  # of PostgreSQL's timestamps
 
 # A replica that has replayed all it received, and still receives, is not behind: nothing happened.
+# Only pg_read_all_stats may see whether the receiver is streaming; for others `status` is NULL, and
+# they see that there is one, which ends with its connection. A connection that has died silently
+# thus looks alive to them until wal_receiver_timeout (a minute). That may hide a lag but loses no
+# row, since no interval ends later than what was replayed. Without a receiver (connection lost, or
+# fed from an archive) nobody knows what is still to come: there the lag is the age of the last
+# transaction.
 _CLOCK = """
 SELECT now() AS now, pg_is_in_recovery() AS is_replica,
   CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp() END AS replayed,
   CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
-    AND EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming') END AS caught_up
+    AND EXISTS (
+      SELECT FROM pg_stat_wal_receiver WHERE coalesce(status, 'streaming') = 'streaming'
+    ) END AS caught_up
 """
 
 
@@ -62,15 +70,20 @@ class Interval:
     begin: dt.datetime
     end: dt.datetime
 
-    def pieces(self, length: dt.timedelta, *, overlapping: bool = True) -> Iterator[Interval]:
+    def pieces(
+        self, length: dt.timedelta, first: Interval | None = None, *, overlapping: bool = True
+    ) -> Iterator[Interval]:
         """Cut it into pieces of a length, each beginning just before the last one ended.
 
         If they must not overlap each begins just after: right for queries that take in both ends.
+        The first one may be given; it begins where the whole begins.
         """
         begin = self.begin
-        while begin + length < self.end:
-            yield Interval(begin, begin + length)
-            begin = begin + length + (-RESOLUTION if overlapping else RESOLUTION)
+        until = first.end if first else begin + length
+        while until < self.end:
+            yield Interval(begin, until)
+            begin = until + (-RESOLUTION if overlapping else RESOLUTION)
+            until = begin + length
         yield Interval(begin, self.end)
 
 

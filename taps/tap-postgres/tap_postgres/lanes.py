@@ -21,7 +21,7 @@ from singer_sdk.helpers._util import utc_now
 
 from tap_postgres.announcements import Announcements
 from tap_postgres.errors import RecoveryConflictError
-from tap_postgres.reading import Reader
+from tap_postgres.reading import SMALLER, Reader
 from tap_postgres.table import select_sql
 from tap_postgres.values import Converter
 from tapsupport.parquet import FinishedFile, ParquetFiles
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PARQUET = BaseBatchFileEncoding(format="parquet")
-SMALLEST_RANGE_ROWS = 1000  # no range is made smaller than this by conflicts on a replica
+MOST_CONFLICTS = 5  # on a replica, in one load; by then a range has a thousandth of its rows
 
 
 class Lanes:
@@ -91,26 +91,27 @@ class Lanes:
 
     def _try(self, send: Callable[[Reader, Iterator[Part]], None]) -> None:
         """Send the parts; in a new snapshot and smaller ranges when a replica cancels the read."""
-        rows = self._stream.config["range_rows"]
+        rows, conflicts = self._stream.config["range_rows"], 0
         while True:
             self._sent_since_state = False
             try:
-                with self._reader(rows) as reader:
+                with self._reader(rows, conflicts) as reader:
+                    rows = reader.rows
                     return send(reader, self._load.parts(reader, self._position))
             except RecoveryConflictError as error:
                 doubled = self._sent_since_state and not self._load.repeatable
-                if doubled or rows <= SMALLEST_RANGE_ROWS:
+                if doubled or conflicts == MOST_CONFLICTS:
                     raise
-                rows = max(rows // 4, SMALLEST_RANGE_ROWS)
-                logger.warning("%s Going on with ranges of %d rows.", error, rows)
+                rows, conflicts = max(1, rows // SMALLER), conflicts + 1
+                logger.warning("%s Going on with ranges of at most %d rows.", error, rows)
 
     @contextmanager
-    def _reader(self, rows: int) -> Iterator[Reader]:
+    def _reader(self, rows: int, conflicts: int = 0) -> Iterator[Reader]:
         with self._tap.connections.lend(self._stream.server) as database:
             database.begin()
             limit_bytes = self._stream.config["batch_file_bytes"]
             rows = max(1, min(rows, limit_bytes // self._row_bytes(database)))
-            yield Reader(database, self._stream.table.label, rows, self._end)
+            yield Reader(database, self._stream.table.label, rows, self._end, conflicts)
 
     # The record lane
 

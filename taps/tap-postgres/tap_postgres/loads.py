@@ -75,7 +75,8 @@ class FullTable(Load):
     @override
     def parts(self, reader: Reader, state: State) -> Iterator[Part]:
         mark = {"version": self.version}
-        key = reader.ordered(self.table.source, self.table.key_columns(self.table.key))
+        columns = self.table.key_columns(self.table.range_key)
+        key = reader.ordered(self.table.source, columns)
         return snapshot_parts(reader, self.table.source, key, state, mark)
 
     @override
@@ -85,7 +86,7 @@ class FullTable(Load):
     def _continues(self, table: Table, state: State) -> bool:
         age_seconds = time.time() - state.get("version", 0) / 1000
         key = state.get("range", {}).get("key")
-        return key in (list(table.key), []) and age_seconds <= RESUME_WITHIN_SECONDS
+        return key in (list(table.range_key), []) and age_seconds <= RESUME_WITHIN_SECONDS
 
 
 class Incremental(Load):

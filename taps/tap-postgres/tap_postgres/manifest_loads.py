@@ -4,6 +4,8 @@ States, beside those in `loads`: `columns` are names and types at the last load.
 
 - `scd`: those of a snapshot; finished: empty.
 - `deletes`: likewise, but never gone on with.
+- Increments by interval and backfills, in the middle of a piece, beside what follows: `range` with
+  the piece's `from` and `to`, and `key` with `after` (the key up to which all of it was sent).
 - Full sync: those of a snapshot, with `columns`, `dropped` (columns to drop) and the bookmark to
   come. Finished, and incremental: `columns`, and as bookmark `end` (everything up to that moment
   was sent) or for load_by_id `id` (the largest key sent).
@@ -20,12 +22,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from typing_extensions import override
 
 from tap_postgres.interval import RESOLUTION, Interval, parse_moment
+from tap_postgres.interval_parts import interval_parts, unfinished_interval
 from tap_postgres.loads import FullTable, Load, snapshot_parts
 from tap_postgres.placeholders import interval_values
 from tap_postgres.ranges import KeyRange
 from tap_postgres.reading import Part
 from tap_postgres.schema_change import compare
 from tap_postgres.stamps import UPLOADED_AT
+from tap_postgres.types import grows
 from tapsupport.errors import TapError
 from tapsupport.snapshot import snapshot_version
 
@@ -148,6 +152,8 @@ def _incremental(
     source: ManifestSource, table: Table, state: State, settings: LoadSettings
 ) -> Load:
     by_id = source.entry.load == "load_by_id"
+    if by_id:
+        _check_key_grows(table)
     if settings.backfill:
         if by_id:
             raise TapError(
@@ -246,17 +252,21 @@ class ByInterval(_Increment):
             begin = sent_until - dt.timedelta(minutes=settings.overlap_minutes)
         if not settings.from_state:
             begin = (settings.execution_date or reader.end) - dt.timedelta(hours=settings.hours)
-        if begin > end + RESOLUTION:
+        unfinished = unfinished_interval(self.table, state)
+        if unfinished and settings.from_state:
+            begin = unfinished.begin
+        first = unfinished if unfinished and unfinished.begin == begin else None
+        if max(begin, first.end if first else begin) > end + RESOLUTION:
             raise TapError(
                 f"{self.table.label}: the interval would begin at {begin} and end at {end}. The "
                 "source is behind what was loaded before, or execution_date is: run again when it "
                 "has caught up, correct the setting, or start anew without this stream's state."
             )
         length = dt.timedelta(hours=settings.hours)
-        for piece in Interval(begin, end).pieces(length, overlapping=self.repeatable):
-            until = max(piece.end, sent_until)
-            progress = {"columns": self.table.fingerprint, "end": until.isoformat()}
-            yield Part(self._source.within(piece), [], progress)
+        pieces = Interval(begin, end).pieces(length, first, overlapping=self.repeatable)
+        columns = {"columns": self.table.fingerprint}
+        sent = ((p, {**columns, "end": max(p.end, sent_until).isoformat()}) for p in pieces)
+        return interval_parts(reader, self._source, self.table, state, sent)
 
 
 class ById(_Increment):
@@ -274,9 +284,8 @@ class ById(_Increment):
         if last is not None and self.repeatable:
             after = reader.largest(source, KeyRange(key, until=last), self._settings.overlap_rows)
         upper = reader.largest(source, KeyRange(key, after=last)) or last
-        whole = KeyRange(key, after)
-        in_order = reader.ordered(source, key)
-        for piece in reader.ranges(source, key, after) if in_order else [whole]:
+        cut = reader.ranges if reader.ordered(source, key) else reader.smaller
+        for piece in cut(source, key, after):
             until = piece.until or upper
             bookmark = {"id": list(until)} if until else {}
             progress = {"columns": self.table.fingerprint, **bookmark}
@@ -306,10 +315,11 @@ class Backfill(Load):
         begin = self._interval.begin
         if "end" in state:
             begin = parse_moment(state["end"], f"The bookmark of {self.table.label}")
-        rest = Interval(begin, self._interval.end)
-        for piece in rest.pieces(dt.timedelta(hours=self._settings.hours)):
-            progress = {**self._ends, "end": piece.end.isoformat()}
-            yield Part(self._source.within(piece), [], progress)
+        first = unfinished_interval(self.table, state)
+        rest = Interval(first.begin if first else begin, self._interval.end)
+        pieces = rest.pieces(dt.timedelta(hours=self._settings.hours), first)
+        sent = ((piece, {**self._ends, "end": piece.end.isoformat()}) for piece in pieces)
+        return interval_parts(reader, self._source, self.table, state, sent)
 
     @override
     def finished(self, state: State) -> State:
@@ -331,6 +341,22 @@ class Sample(Load):
     @override
     def finished(self, state: State) -> State:
         return {"columns": self.table.fingerprint}
+
+
+def _check_key_grows(table: Table) -> None:
+    """Refuse a key of which a new row may have a smaller one than the largest that was sent.
+
+    Raises:
+        TapError: a column of it is of such a kind.
+    """
+    for column in table.columns:
+        if column.name in table.key and not grows(column.type, column.type_name):
+            raise TapError(
+                f"{table.label} is loaded by id, but its key {column.name} is of type "
+                f"{column.type_name}, whose values do not grow from row to row: new rows would be "
+                "skipped. Take another export_table_primary_key, or load it by a condition on a "
+                "time in import_query, or whole, without incremental_type."
+            )
 
 
 def _bookmark(state: State) -> State:

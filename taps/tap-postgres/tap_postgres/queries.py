@@ -141,7 +141,7 @@ def _types(fields: pa.Schema, source: str, database: Database, doing: str) -> li
     oids = ", ".join(f"pg_typeof(none.{sql.identifier(name)})::oid" for name in fields.names)
     return database.rows(
         "SELECT b.typname::text AS name, b.typcategory::text AS category,"
-        " format_type(t.oid, NULL) AS spelled"
+        " format_type(t.oid, -1) AS spelled"
         f" FROM (SELECT 1) AS one LEFT JOIN (SELECT * FROM {source} LIMIT 0) AS none ON true"
         f" CROSS JOIN unnest(ARRAY[{oids}]) WITH ORDINALITY AS o (oid, place)"
         " JOIN pg_type t ON t.oid = o.oid"

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, cast
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 from sqlglot.tokenizer_core import TokenType
 
 from tap_postgres.placeholders import fill
 from tap_postgres.tokens import (
     INTERNAL_NUMBERS,
+    LENGTH_NUMBERS,
+    MOMENT_NUMBERS,
     STAND_INS,
     TIME_NUMBERS,
     first_line,
@@ -29,8 +32,11 @@ from tap_postgres.tokens import (
 from tap_postgres.whole_query import ADVICE, DIALECT, cut_text, without_times
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from sqlglot.tokenizer_core import Token
+
+_BEFORE_WHERE = {"with_", "kind", "distinct", "expressions", "from_", "joins", "laterals"}
 # Functions that may give several rows for one, or one for several, or that sqlglot does not know.
 _MANY_ROWS = (exp.Unnest, exp.Explode, exp.ExplodingGenerateSeries, exp.Anonymous, exp.AggFunc)
 
@@ -70,10 +76,12 @@ class ManifestQuery:
         tree = _parse(fill(query, STAND_INS))
         self._text: str | None = query
         if condition:
-            self._text = f"{query}\n{condition}"
+            texts = [f"{query}\n{form}" for form in _forms(condition, tree)]
             tree = _filtered(tree, condition)
-            if _parse_or_none(fill(self._text, STAND_INS)) != tree:
-                self._text = None  # written behind the query, it would say something else
+            # None where it would say something else, written behind the query.
+            self._text = next(
+                (text for text in texts if _parse_or_none(fill(text, STAND_INS)) == tree), None
+            )
         self._tree = tree
         self._whole = without_times(
             tree,
@@ -87,6 +95,21 @@ class ManifestQuery:
     def has_interval(self) -> bool:
         """Whether a condition limits the rows to an interval."""
         return self._whole != self._tree
+
+    @property
+    def counts_from_elsewhere(self) -> bool:
+        """Whether a condition counts hours or days, but not from a moment of the interval.
+
+        From now(), say, it lets no row of an earlier piece of the interval pass.
+        """
+        if _mentions(self._whole, MOMENT_NUMBERS):
+            return False  # selected below, the moment may be what a condition counts from
+        conditions = (
+            _condition_around(literal)
+            for literal in self._tree.find_all(exp.Literal)
+            if _mentions(literal, LENGTH_NUMBERS) and literal.find_ancestor(exp.Where)
+        )
+        return any(not _mentions(condition, MOMENT_NUMBERS) for condition in conditions)
 
     @property
     def has_internal_keys(self) -> bool:
@@ -131,6 +154,15 @@ class ManifestQuery:
             return None
         return tuple(_output_name(select) for select in selects)
 
+    def aliases_of(self, expression: exp.Expr) -> list[str]:
+        """The names under which the query selects an expression."""
+        wanted = _with_folded_names(expression)
+        return [
+            _folded(cast("exp.Identifier", select.args["alias"]))
+            for select in self._tree.selects
+            if isinstance(select, exp.Alias) and _with_folded_names(select.this) == wanted
+        ]
+
     @cached_property
     def base(self) -> BaseTable | None:
         """The table below the query, when each row comes from one row of that table."""
@@ -172,20 +204,59 @@ def check_condition(condition: str) -> None:
     """Check an `additional_filtering` by itself.
 
     Raises:
-        ValueError: it does not begin with AND, or is no condition.
+        ValueError: it begins with neither AND nor WHERE, or is no condition.
     """
     text = condition.replace("%%", "%")
     if unknown := unknown_placeholders(text):
         raise ValueError(unknown_text(unknown))
     tokens = tokens_of(text)
-    if tokens and tokens[0].token_type != TokenType.AND:
-        raise ValueError("does not start with AND")
+    if tokens and tokens[0].token_type not in (TokenType.AND, TokenType.WHERE):
+        raise ValueError("does not start with AND or WHERE")
     _parse_condition(text)
 
 
+def parse_names(text: str) -> list[exp.Expr]:
+    """Parse a list of columns or other expressions, without what makes no difference.
+
+    Raises:
+        ValueError: it is none; the text is the rest of a sentence.
+    """
+    parsed = _parse(f"SELECT {text}")
+    clauses = {name for name, value in parsed.args.items() if value}
+    if clauses - {"expressions", "kind"}:
+        raise ValueError("is more than a list of columns")
+    return list(parsed.selects)
+
+
+def column_name(expression: exp.Expr) -> str | None:
+    """The name of a column, as PostgreSQL has it; None for any other expression."""
+    is_column = isinstance(expression, exp.Column) and isinstance(expression.this, exp.Identifier)
+    return _folded(expression.this) if is_column else None
+
+
+def _forms(condition: str, tree: exp.Query) -> Iterator[str]:
+    """How an `additional_filtering` may be written behind a query."""
+    tokens = tokens_of(condition)
+    if not _begins_with_where(tokens):
+        yield condition
+        return
+    clauses = {name for name, value in tree.args.items() if value}
+    if clauses <= _BEFORE_WHERE:  # sqlglot reads a WHERE behind a GROUP BY too
+        yield condition
+    rest = condition[tokens[0].end + 1 :]
+    yield f"AND {rest}"
+    yield f"AND ({rest}\n)"
+
+
+def _begins_with_where(tokens: Sequence[Token]) -> bool:
+    return bool(tokens) and tokens[0].token_type == TokenType.WHERE
+
+
 def _parse_condition(condition: str) -> exp.Expr:
-    """What follows `WHERE true`, which must be a condition and nothing behind it."""
-    parsed = _parse(f"SELECT 1 WHERE true {fill(condition, STAND_INS)}")
+    """What follows `AND` or `WHERE`, which must be a condition and nothing behind it."""
+    text = fill(condition, STAND_INS)
+    before = "SELECT 1" if _begins_with_where(tokens_of(text)) else "SELECT 1 WHERE true"
+    parsed = _parse(f"{before} {text}")
     clauses = {name for name, value in parsed.args.items() if value}
     if clauses - {"expressions", "where", "kind"}:
         raise ValueError("is more than a condition; put what is behind it into import_query")
@@ -244,6 +315,17 @@ def _conjuncts(condition: exp.Expr) -> list[exp.Expr]:
 def _mentions(tree: exp.Expr, numbers: Iterable[str]) -> bool:
     texts = [str(literal.this) for literal in tree.find_all(exp.Literal)]
     return any(number in text for number in numbers for text in texts)
+
+
+def _condition_around(node: exp.Expr) -> exp.Expr:
+    """The condition that an expression in a WHERE is part of, among those AND and OR join."""
+    while node.parent is not None and not isinstance(node.parent, exp.Where | exp.And | exp.Or):
+        node = node.parent
+    return node
+
+
+def _with_folded_names(expression: exp.Expr) -> exp.Expr:
+    return normalize_identifiers(expression.copy(), dialect=DIALECT)
 
 
 def _is_plain(tree: exp.Select, source: exp.Expr) -> bool:

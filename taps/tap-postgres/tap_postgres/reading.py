@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tap_postgres import sql
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 State = dict[str, Any]
 Span = tuple[list[str] | None, list[str] | None]  # keys above the first one up to the second
 _KINDS = {"version": int, "range": dict, "columns": dict, "id": list, "end": str}
-_RANGE_KINDS = {"key": list, "after": list, "missing": list}
+_RANGE_KINDS = {"key": list, "after": list, "missing": list, "from": str, "to": str}
 # The share of the work that may be due before the first row comes out in the key's order.
 _CHEAP_START = 0.05
+SMALLER = 4  # times, after each read that a replica cancels
+_FEWEST_ROWS = 100  # of a range that is cut by an estimate, which may be far too low
 
 
 def checked_state(state: State, stream: str) -> State:
@@ -73,12 +76,14 @@ class Reader:
         label: How messages call the table.
         rows: The most rows of a range.
         end: Everything committed before this moment is in the snapshot.
+        conflicts: How often a replica has cancelled what this load read.
     """
 
     database: Database
     label: str
     rows: int
     end: datetime
+    conflicts: int = 0
 
     def ranges(
         self,
@@ -92,7 +97,23 @@ class Reader:
         """Cut what lies above `after`, up to `until`, into ranges of `rows` rows, lazily."""
         whole = KeyRange(key, after, until, inclusive=inclusive)
         doing = f"Finding ranges of {self.label}"
-        return ranges(whole, source, self.rows, lambda query: self.database.rows(query, doing))
+        query = partial(self.database.rows, doing=doing)
+        return ranges(whole, source, self.rows, query, doing)
+
+    def smaller(
+        self, source: str, key: tuple[KeyColumn, ...], after: Values | None
+    ) -> Iterator[KeyRange]:
+        """Cut what is else read in one part, once a replica has cancelled that.
+
+        How much it is only the server's estimate says. In any order but the key's own, every range
+        costs a look at all of the source's rows, which is less than sending them.
+        """
+        if not key or not self.conflicts:
+            yield KeyRange(key, after)
+            return
+        plan = self.database.plan(f"SELECT * FROM {source}", f"Planning to read {self.label}")
+        rows = max(_FEWEST_ROWS, plan["Plan Rows"] // SMALLER**self.conflicts)
+        yield from replace(self, rows=min(self.rows, rows)).ranges(source, key, after)
 
     def largest(self, source: str, within: KeyRange, skip: int = 0) -> Values | None:
         """The largest key in a range, or the one so many places below it; None if there is none.
@@ -100,7 +121,7 @@ class Reader:
         NULL, NaN and infinity are no keys to go on from.
         """
         names = [sql.identifier(column.name) for column in within.key]
-        values = ", ".join(f"{as_text(name)} AS v{i}" for i, name in enumerate(names))
+        values = ", ".join(f"{as_text(column)} AS v{i}" for i, column in enumerate(within.key))
         conditions = [*map(is_finite, within.key), *within.conditions()]
         order = ", ".join(f"{name} DESC" for name in names)
         rows = self.database.rows(

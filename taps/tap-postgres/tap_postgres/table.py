@@ -42,6 +42,7 @@ class Table:
         key: Names of the key columns, in the order of the key's index.
         row_bytes: Average size of a row in the table, 0 when the server has no statistics.
         stamps: Columns that the tap adds, the same value in each row of a load.
+        order: Names of columns to read a snapshot in ranges of, where there is no key.
     """
 
     stream: str
@@ -51,6 +52,7 @@ class Table:
     key: tuple[str, ...] = ()
     row_bytes: int = 0
     stamps: tuple[Column, ...] = ()
+    order: tuple[str, ...] = ()
 
     def json_schema(self) -> dict[str, Any]:
         """The stream's JSON Schema; key columns cannot be null."""
@@ -66,6 +68,11 @@ class Table:
     def fingerprint(self) -> dict[str, str]:
         """The columns' names and types, to find a change by."""
         return {column.name: column.type.label for column in self.columns}
+
+    @property
+    def range_key(self) -> tuple[str, ...]:
+        """The columns to read a snapshot in ranges of; they need not be unique for that."""
+        return self.key or self.order
 
     def key_columns(self, names: Collection[str]) -> tuple[KeyColumn, ...]:
         """The named columns, in the order given, to range over."""

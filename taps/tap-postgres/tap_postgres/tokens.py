@@ -11,7 +11,7 @@ import sqlglot
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import TokenType
 
-from tap_postgres.placeholders import INTERNAL, TIME, fill
+from tap_postgres.placeholders import INTERNAL, LENGTHS, MOMENTS, TIME, fill
 from tap_postgres.whole_query import DIALECT
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ STAND_INS = {
     name: f"({number})" if name in INTERNAL else number for name, number in _NUMBERS.items()
 }
 TIME_NUMBERS = tuple(_NUMBERS[name] for name in TIME)
+MOMENT_NUMBERS = tuple(_NUMBERS[name] for name in MOMENTS)
+LENGTH_NUMBERS = tuple(_NUMBERS[name] for name in LENGTHS)
 INTERNAL_NUMBERS = tuple(_NUMBERS[name] for name in INTERNAL)
 _LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 

@@ -99,6 +99,17 @@ def column_type(name: str, category: str, modifier: int, unconstrained: str) -> 
     return FAMILIES.get(category) or TYPES.get(name) or TEXT
 
 
+def grows(kind: ColumnType, spelled: str) -> bool:
+    """Whether a key of this type, as format_type() spells it, may grow from row to row.
+
+    A number or a moment may; a uuid, a text or an enum has no reason to.
+    """
+    arrow = kind.arrow
+    is_number = pa.types.is_integer(arrow) or pa.types.is_floating(arrow)
+    is_decimal = pa.types.is_decimal(arrow) or spelled.startswith("numeric")  # which may be text
+    return is_number or is_decimal or pa.types.is_temporal(arrow)
+
+
 def not_null(schema: dict[str, Any]) -> dict[str, Any]:
     """The same schema without null, as key columns have it."""
     return {**schema, "type": [name for name in schema["type"] if name != "null"]}

@@ -100,8 +100,9 @@ class Converter:
             row = next(i for i in range(len(array)) if not _fits(array[i], column.type.arrow))
             raise TapError(
                 f"{self._place(column, batch, row)} is {array[row]}, which does not fit "
-                f"{column.type.schema['x-sql-datatype']}. Set unconstrained_numeric to text, "
-                "or declare the column's precision."
+                f"{column.type.schema['x-sql-datatype']}. Declare the column's precision, or cast "
+                "it where a query computes it (to numeric(38,20), or to text for every digit), or "
+                "set unconstrained_numeric to text for all such columns."
             ) from error
 
     def _checked(

@@ -55,7 +55,8 @@ def test_without_a_database(tmp_path: Path) -> None:
         0, ["1 tables in 1 manifests: their text was read; 0 problems."],
     )  # fmt: skip
 
-    bad = manifest(tmp_path, boats="SELECT name FROM boats", crews="SELECT (", ports="SELECT {X}")
+    boats = "SELECT name FROM boats WHERE at > '{BEGIN_TIMESTAMP}'"
+    bad = manifest(tmp_path, boats=boats, crews="SELECT (", ports="SELECT {X}")
 
     code, lines = check("--check-manifest", bad)
     assert code == 1
@@ -98,18 +99,19 @@ def test_what_the_results_columns_and_the_data_show(source: Source) -> None:
         "CREATE VIEW notes AS SELECT id FROM ports",
         "CREATE VIEW locking AS SELECT id FROM boats FOR UPDATE",
     )
+    new = "WHERE now() > '{BEGIN_TIMESTAMP}'"
     path = manifest(
         source.folder,
         broken="SELECT (",
         twice="SELECT *, id FROM boats",
-        keyless="SELECT * FROM (SELECT name FROM boats) AS b",
+        keyless=f"SELECT * FROM (SELECT name FROM boats) AS b {new}",
         stamped="SELECT * FROM crews",
-        repeated="SELECT * FROM ports",
-        viewed="SELECT * FROM notes",
+        repeated=f"SELECT * FROM ports {new}",
+        viewed=f"SELECT * FROM notes {new}",
         locks="SELECT id FROM boats FOR UPDATE",
         locks_below="SELECT id FROM locking",
         good="SELECT * FROM boats",
-        also_good="SELECT DISTINCT id FROM ports",
+        also_good=f"SELECT DISTINCT id FROM ports {new}",
     )
 
     code, lines = check("--check-manifest", path, "--config", config(source))
@@ -132,6 +134,23 @@ def test_what_the_results_columns_and_the_data_show(source: Source) -> None:
     assert lines[-1].endswith("; 8 problems.")
 
 
+def test_notes_on_copies_without_a_key_are_no_problems(source: Source) -> None:
+    """They are loaded all the same."""
+    source.execute("CREATE TABLE ports (id int)", "INSERT INTO ports VALUES (1), (1)")
+    path = manifest(source.folder, named="SELECT 1 AS x", starred="SELECT * FROM ports")
+
+    text = check("--check-manifest", path)
+    database = check("--check-manifest", path, "--config", config(source))
+
+    named = "Table named: export_table_primary_key names id, which import_query does not select."
+    assert text[0] == database[0] == 0
+    assert text[1][0].startswith(named)
+    assert len(text[1]) == 2
+    assert database[1][0].startswith(named)
+    assert database[1][1].startswith("Table starred: export_table_primary_key is id, which no")
+    assert database[1][2].endswith("; 0 problems.")
+
+
 def test_a_large_table_is_not_read_for_its_key(source: Source) -> None:
     """By the planner's estimate; the check says so."""
     source.execute(
@@ -140,7 +159,8 @@ def test_a_large_table_is_not_read_for_its_key(source: Source) -> None:
         "INSERT INTO ports VALUES (1)",
         "ANALYZE ports",
     )
-    path = manifest(source.folder, ports="SELECT id FROM ports")
+    query = "SELECT id FROM ports WHERE now() > '{BEGIN_TIMESTAMP}'"
+    path = manifest(source.folder, ports=query)
 
     code, lines = check("--check-manifest", path, "--config", config(source))
 

@@ -145,6 +145,19 @@ def test_changes_since_discovery(logins: Source, lane: str, change: str, sentenc
         logins.sync(lane, catalog=catalog, **login)
 
 
+def test_a_column_that_a_manifest_still_names(logins: Source) -> None:
+    """Discovery would find the same; the manifest must change."""
+    manifest = logins.folder / "manifest.yml"
+    manifest.write_text(
+        "tables: {boats: {import_db: a, export_schema: b, export_table: boats,"
+        " export_table_primary_key: id, import_query: 'SELECT id, sails FROM boats'}}"
+    )
+
+    with pytest.raises(TapError, match='column "sails" does not exist') as caught:
+        logins.sync(manifests=[str(manifest)], load_type="scd")
+    assert "A column was dropped or renamed: take it out of the manifest's" in str(caught.value)
+
+
 @pytest.mark.parametrize("option", ["--discover", "--test"])
 @pytest.mark.parametrize(
     ("settings", "sentence"),

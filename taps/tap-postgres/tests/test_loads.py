@@ -279,7 +279,7 @@ def test_a_dropped_column_is_not_forgotten_by_a_full_sync_in_two_runs(
 def test_a_full_sync_is_not_resumed_after_a_day(manifest: Manifest, lane: str) -> None:
     """Or when the columns have changed since."""
     result = manifest.sync(lane, range_rows=4)
-    half_way = next(m["value"] for m in result.of_type("STATE"))
+    half_way = result.of_type("STATE")[1]["value"]  # the first is what the run began with
     half_way["bookmarks"][STREAM]["version"] -= 25 * 3_600_000
 
     assert manifest.ids(lane, manifest.sync(lane, state=half_way)) == list(range(1, 11))
@@ -376,7 +376,7 @@ def test_a_backfill_reads_an_interval_beside_the_bookmark(manifest: Manifest, la
     assert hints(result) == {"x-load-method": "upsert", "x-order-column": "_uploaded_at"}
     assert set(manifest.ids(lane, result)) == {2, 3, 4, 5}
     assert bookmark(result) == {}
-    second_piece = result.of_type("STATE")[1]["value"]
+    _, _, second_piece, *_ = (message["value"] for message in result.of_type("STATE"))
     assert second_piece["bookmarks"][STREAM]["end"] == "2020-01-04T23:59:59.999999+00:00"
     resumed = manifest.sync(lane, state=second_piece, **settings)
     assert set(manifest.ids(lane, resumed)) == {4, 5}
@@ -415,16 +415,28 @@ def test_an_empty_table_is_announced_with_its_columns(manifest: Manifest, lane: 
     assert manifest.ids(lane, result) == []
 
 
+NEW = " WHERE now() > '{BEGIN_TIMESTAMP}'"
+
+
 @pytest.mark.parametrize(
     ("change", "query", "said"),
     [
-        ("INSERT INTO ids VALUES (1), (1)", "SELECT id FROM ids", "2 rows have the key"),
-        ("INSERT INTO ids VALUES (1), (NULL)", "SELECT id FROM ids", "1 rows have the key"),
-        ("SELECT", "SELECT id FROM boats UNION ALL SELECT id FROM boats", "2 rows have the key"),
-        ("SELECT", "SELECT id AS other FROM boats", "export_table_primary_key"),
+        ("INSERT INTO ids VALUES (1), (1)", f"SELECT id FROM ids{NEW}", "2 rows have the key"),
+        ("INSERT INTO ids VALUES (1), (NULL)", f"SELECT id FROM ids{NEW}", "1 rows have the key"),
+        (
+            "SELECT",
+            f"SELECT id FROM boats{NEW} UNION ALL SELECT id FROM boats{NEW}",
+            "2 rows have the key",
+        ),
+        ("SELECT", f"SELECT id AS other FROM boats{NEW}", "names id, which import_query does not"),
+        (
+            "SELECT",
+            f"SELECT * FROM (SELECT id AS other FROM boats) AS b{NEW}",
+            "names id, which its import_query does not",
+        ),
         ("SELECT", "SELECT *, id FROM boats", "the column id more than once"),
     ],
-    ids=["twice", "null", "a union", "not in the query", "two columns of one name"],
+    ids=["twice", "null", "a union", "not in the text", "not in the result", "two of one name"],
 )
 def test_a_key_that_is_none(
     manifest: Manifest, lane: str, change: str, query: str, said: str
@@ -435,6 +447,66 @@ def test_a_key_that_is_none(
 
     with pytest.raises(TapError, match=said):
         manifest.sync(lane)
+
+
+@pytest.mark.parametrize(
+    ("query", "key", "said"),
+    [
+        ("SELECT id FROM ids", "id", "is id, which no unique index proves to be one"),
+        ("SELECT id AS other FROM ids", "id", "names id, which import_query does not select"),
+        ("SELECT * FROM ids", "other", "names other, which import_query does not select"),
+        ("SELECT * FROM ids", "concat(id, '-')", "is the expression CONCAT(id, '-'), which is no"),
+        ("SELECT * FROM ids", "concat(id", "does not parse"),
+    ],
+    ids=["not unique", "not in the text", "not in the result", "an expression", "no SQL"],
+)
+def test_a_copy_needs_no_key(
+    manifest: Manifest, caplog: pytest.LogCaptureFixture, query: str, key: str, said: str
+) -> None:
+    """It is added as it is, with each row; what is wrong with the key is said in the log."""
+    manifest.source.execute(
+        "CREATE TABLE ids (id bigint)", "INSERT INTO ids VALUES (1), (1), (NULL)"
+    )
+    manifest.boats(query, export_table_primary_key=key)
+
+    result = manifest.sync("records")
+
+    (schema,) = result.of_type("SCHEMA")
+    assert schema["key_properties"] == []
+    assert hints(result)["x-load-method"] == "replace-slice"
+    assert len(result.records(STREAM)) == 3
+    assert f"Table boats: export_table_primary_key {said}" in caplog.text
+    assert "A full copy needs no key, so it is loaded without one" in caplog.text
+
+
+def test_rows_without_a_key_are_appended_only_when_asked(manifest: Manifest, lane: str) -> None:
+    """Merged by nothing, those of an overlap would be there twice."""
+    manifest.boats(export_table_primary_key="")
+    with pytest.raises(TapError, match="export_table_primary_key: is empty, but increments are"):
+        manifest.sync(lane)
+
+    manifest.boats(export_table_primary_key="", load_method="append-only")
+
+    assert manifest.ids(lane, manifest.sync(lane)) == list(range(1, 11))
+
+
+def test_deletes_of_a_table_without_a_key_fail_alone(manifest: Manifest, lane: str) -> None:
+    """The keys of the others are sent."""
+    keyless = {"export_table_primary_key": "", "load_method": "append-only"}
+    manifest.write(
+        boats={"import_query": QUERY + INTERVAL},
+        keyless={"import_query": QUERY + INTERVAL, **keyless},
+        kept={"import_query": QUERY + INTERVAL, "deletes_exempt": True, **keyless},
+    )
+    paths = [str(manifest.source.folder / "manifest.yml")]
+
+    done, result = manifest.source.run(lane, manifests=paths, load_type="deletes")
+
+    assert done.returncode == 1
+    last = done.stderr.decode().strip().splitlines()[-1]
+    assert "1 of 2 streams failed. The others were read to their end. harbour_keyless: " in last
+    assert "export_table_primary_key is empty. Name one, or set deletes_exempt" in last
+    assert manifest.ids(lane, result) == list(range(1, 11))
 
 
 def test_one_table_that_fails_does_not_stop_the_others(manifest: Manifest, lane: str) -> None:

@@ -129,6 +129,9 @@ def test_tables_come_along_when_asked_for(shop: Source) -> None:
     assert [s["tap_stream_id"] for s in both] == ["public-p_widgets", "shop_db_widgets"]
 
 
+WITHIN = "at <= '{END_TIMESTAMP}'"
+
+
 def test_every_mistake_is_named_at_once(shop: Source) -> None:
     """File, table and key for each, so that one correction is enough."""
     without_key = {k: v for k, v in WIDGETS.items() if k != "export_table_primary_key"}
@@ -140,7 +143,7 @@ def test_every_mistake_is_named_at_once(shop: Source) -> None:
             "three": WIDGETS | {"import_query": "SELECT FROM WHERE ("},
             "four": WIDGETS | {"import_query": "DROP TABLE t"},
             "five": WIDGETS | {"additional_filtering": "OR true"},
-            "nine": WIDGETS | {"import_query": "SELECT name FROM t"},
+            "nine": WIDGETS | {"import_query": f"SELECT name FROM t WHERE {WITHIN}"},
             "ten": WIDGETS | {"import_query": "SELECT id, a AS ID FROM t"},
             "eleven": WIDGETS
             | {"import_query": "SELECT id FROM t JOIN u ON u.at > '{END_TIMESTAMP}'"},
@@ -148,7 +151,8 @@ def test_every_mistake_is_named_at_once(shop: Source) -> None:
                 "import_db": 5,
                 "export_table_primary_key": "other",
                 "additional_filtering": "nonsense",
-                "import_query": "SELECT id, '{TODAY}' AS id, 1 AS _Uploaded_At FROM t FOR UPDATE",
+                "import_query": "SELECT id, '{TODAY}' AS id, 1 AS _Uploaded_At FROM t"
+                f" WHERE {WITHIN} FOR UPDATE",
             },
             "thirteen": "a text",
         },
@@ -230,7 +234,6 @@ def test_files_that_are_no_manifest(source: Source, text: str, said: str) -> Non
 
 MANY = " AND ".join(f"id <> {number + 10}" for number in range(5000))
 DEEP = "(" * 5000 + "id" + ")" * 5000
-WITHIN = "at <= '{END_TIMESTAMP}'"
 
 
 @pytest.mark.parametrize(
@@ -267,6 +270,111 @@ def test_a_query_that_is_nested_too_deeply(source: Source, key: str) -> None:
 
     with pytest.raises(TapError, match=f"table widgets, key {key}: is nested too deeply"):
         source.sync(**settings)
+
+
+def test_an_entry_with_mistakes_stops_its_own_table_only(shop: Source, lane: str) -> None:
+    """The others are read; the run fails at its end and names file, table and key of each."""
+    query = "SELECT id FROM p_widgets"
+    hours = f"{query} WHERE updated_at > now() - interval '{{HOURS}} hours'"
+    within = f"{query} WHERE updated_at <= '{{END_TIMESTAMP}}'"
+    wrong = {
+        "unparsed": {"import_query": "SELECT FROM WHERE ("},
+        "coloured": {"colour": "red"},
+        "elsewhere": {"import_query": hours},
+        "keyless": {"import_query": within, "export_table_primary_key": ""},
+        "computed": {"import_query": within, "export_table_primary_key": "CONCAT(id, '_', name)"},
+        "one": {"export_table": "both"},
+        "other": {"export_table": "both"},
+    }
+    tables = {name: WIDGETS | {"export_table": name} | keys for name, keys in wrong.items()}
+    settings = files(shop, {"widgets": WIDGETS, **tables})
+    path = shop.folder / "manifest_0.yml"
+    path.write_text(path.read_text() + "  twice: {import_db: a, import_db: b}\n")
+
+    done, result = shop.run(lane, **settings)
+
+    last = done.stderr.decode().strip().splitlines()[-1]
+    assert done.returncode == 1
+    assert "7 of 8 streams failed. The others were read to their end." in last
+    for part in (
+        "shop_db_unparsed: Reading the manifests found: ",
+        "manifest_0.yml, table unparsed, key import_query: does not parse",
+        "table coloured, key colour: extra inputs are not permitted. Correct the manifest",
+        "table elsewhere, key import_query: counts {HOURS} or {DAYS} from another moment than",
+        "table keyless, key export_table_primary_key: is empty, but increments are merged by it",
+        "table computed, key export_table_primary_key: is the expression CONCAT(id, '_', name)",
+        "shop_db_both: Reading the manifests found: 2 tables make the stream shop_db_both: one",
+        "twice: Reading the manifests found: ",
+        "the key import_db stands there twice; ",
+        "table twice, key export_table: field required; ",
+    ):
+        assert part in last, part
+    assert [row["id"] for row in shop.rows(lane, result, "shop_db_widgets")] == [2, 3]
+
+
+def test_an_entry_with_mistakes_that_the_run_leaves_out(shop: Source) -> None:
+    """By manifest_tables, or by the load type where the entry tells what kind of table it is."""
+    within = "SELECT id FROM p_widgets WHERE updated_at <= '{END_TIMESTAMP}'"
+    keyless = WIDGETS | {"export_table": "keyless", "export_table_primary_key": ""}
+    copied = WIDGETS | {"export_table": "copied", "import_query": "SELECT id FROM p_widgets"}
+    tables = {"keyless": keyless | {"import_query": within}, "copied": copied}
+    settings = files(shop, tables)
+    del settings["backfill_from"], settings["backfill_to"]
+
+    by_name = shop.sync(manifest_tables=["copied"], **settings)
+    by_type = shop.sync(load_type="scd", **settings)
+
+    for result in (by_name, by_type):
+        assert len(result.records("shop_db_copied")) == 4
+    with pytest.raises(TapError, match=r"1 of 2 streams failed.* shop_db_keyless: .* is empty"):
+        shop.sync(**settings)
+
+
+@pytest.mark.parametrize(
+    ("key", "columns"),
+    [
+        ("ID", ["id"]),
+        ('id, "Name"', ["id", "Name"]),
+        ("price, ID -- both", ["price", "id"]),
+        ("CONCAT(ID,'_',name)", ["one"]),
+        ("name || '-', id", ["other", "id"]),
+    ],
+)
+def test_keys_are_read_as_sql(shop: Source, key: str, columns: list[str]) -> None:
+    """Names in lower case but for quotes; an expression is the column that shows it."""
+    query = (
+        "SELECT id, price, name AS \"Name\", concat(id, '_', Name) AS One, name||'-' AS other"
+        " FROM p_widgets WHERE updated_at <= '{END_TIMESTAMP}' AND id IN (2, 4)"
+    )
+    table = WIDGETS | {"export_table_primary_key": key, "import_query": query}
+
+    result = shop.sync(**files(shop, {"widgets": table}))
+
+    (schema,) = result.of_type("SCHEMA")
+    assert schema["key_properties"] == columns
+    assert {row["id"] for row in result.records("shop_db_widgets")} == {2}
+
+
+def test_entries_as_old_manifests_have_them(shop: Source, lane: str) -> None:
+    """An import_schema, which the query names if it needs it; a key without a value is absent."""
+    table = {
+        **WIDGETS,
+        "import_schema": "information_schema",
+        "export_table_primary_key": "concat(table_name, '.', ordinal_position)",
+        "import_query": "SELECT concat(table_name, '.', ordinal_position) AS place, column_name"
+        " FROM information_schema.columns WHERE table_name = 'p_widgets'",
+        "additional_filtering": "WHERE column_name <> 'id'",
+        "database_type": "ops",
+        "deletes_exempt": None,
+    }
+    empty = WIDGETS | {"export_table": "empty", "additional_filtering": None}
+    settings = files(shop, {"columns": table, "empty": empty})
+
+    result = shop.sync(lane, **settings)
+
+    places = [row["place"] for row in shop.rows(lane, result, "shop_db_widgets")]
+    assert sorted(places) == [f"p_widgets.{number}" for number in range(2, 7)]
+    assert {row["id"] for row in shop.rows(lane, result, "shop_db_empty")} == {2, 3, 5}
 
 
 @pytest.mark.parametrize("other", ["unknown", "unset", "unreachable"])

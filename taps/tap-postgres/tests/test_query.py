@@ -181,6 +181,77 @@ def test_the_additional_filtering_holds_for_every_row(
 
 
 @pytest.mark.parametrize(
+    ("query", "condition", "expected"),
+    [
+        ("SELECT id FROM boats", "WHERE crew = 1", "SELECT id FROM boats\nWHERE crew = 1"),
+        (
+            "SELECT id FROM boats WHERE id > 9",
+            "WHERE crew = 1",
+            "SELECT id FROM boats WHERE id > 9\nAND  crew = 1",
+        ),
+        (
+            "SELECT id FROM boats WHERE id > 9",
+            "/* odd */ where crew = 1 OR crew = 2 -- WHERE",
+            "SELECT id FROM boats WHERE id > 9\nAND ( crew = 1 OR crew = 2 -- WHERE\n)",
+        ),
+        (
+            "SELECT id FROM boats WHERE id > 30 UNION ALL SELECT id FROM boats",
+            "WHERE crew = 1",
+            (
+                "SELECT id FROM boats WHERE id > 30 AND crew = 1"
+                " UNION ALL SELECT id FROM boats WHERE crew = 1"
+            ),
+        ),
+        (
+            "SELECT name AS id FROM boats GROUP BY name",
+            "WHERE crew = 1",
+            "SELECT name AS id FROM boats WHERE crew = 1 GROUP BY name",
+        ),
+    ],
+)
+def test_an_additional_filtering_that_begins_with_where(
+    database: psycopg.Connection[Any], query: str, condition: str, expected: str
+) -> None:
+    """It limits the rows beside what the query says, whether or not that has a WHERE."""
+    check_condition(condition)
+    found = ManifestQuery(query, condition)
+
+    assert rows(database, found.filled(VALUES)) == rows(database, expected)
+    if "\n" in expected:
+        assert found.filled(VALUES) == expected
+
+
+@pytest.mark.parametrize(
+    ("where", "from_elsewhere"),
+    [
+        ("at > now() - interval '{HOURS} hours'", True),
+        ("at > current_date - {DAYS} AND at <= '{END_TIMESTAMP}'", True),
+        ("id IN (SELECT id FROM t WHERE at > now() - interval '{HOURS} hours')", True),
+        ("(id = 1 OR at > now() - interval '{HOURS} hours') AND at > '{BEGIN_TIMESTAMP}'", True),
+        ("at > '{EXECUTION_DATE}'::timestamp - interval '{HOURS} hours'", False),
+        (f"crew > {{DAYS}} * 0 + '{{EXECUTION_DATE}}'::date - CURRENT_DATE AND {ENDS}", False),
+        ("age('{END_TIMESTAMP}'::timestamp, at) < (interval '{HOURS} hours') OR id = 1", False),
+        (INTERVAL, False),
+        (ENDS, False),
+        ("id > 1", False),
+    ],
+)
+def test_hours_count_from_the_interval(where: str, *, from_elsewhere: bool) -> None:
+    """Counted from now(), they let no row of an earlier piece of an interval pass."""
+    query = ManifestQuery(f"SELECT id, '{{HOURS}}' AS h FROM t WHERE {where}")
+
+    assert query.counts_from_elsewhere == from_elsewhere
+
+
+def test_hours_may_count_from_a_moment_that_is_selected() -> None:
+    query = (
+        "WITH run AS (SELECT '{EXECUTION_DATE}'::timestamp AS until)"
+        " SELECT id FROM t, run WHERE at > run.until - interval '{HOURS} hours'"
+    )
+    assert not ManifestQuery(query).counts_from_elsewhere
+
+
+@pytest.mark.parametrize(
     "condition",
     [
         "({times} AND {keys}) OR (at < now() AND {times} AND {keys})",
@@ -267,7 +338,14 @@ def test_what_no_run_could_use(query: str, said: str) -> None:
 
 @pytest.mark.parametrize(
     "condition",
-    ["AND id < 9 LIMIT 3", "AND id < 9 GROUP BY id", "AND id < 9 UNION ALL SELECT 1", "AND 1; x"],
+    [
+        "AND id < 9 LIMIT 3",
+        "AND id < 9 GROUP BY id",
+        "AND id < 9 UNION ALL SELECT 1",
+        "AND 1; x",
+        "WHERE id < 9 LIMIT 3",
+        "WHERE id < 9) OR (true",
+    ],
 )
 def test_an_additional_filtering_is_a_condition_alone(condition: str) -> None:
     """What stands behind it would get lost, or let other rows pass."""
@@ -282,7 +360,9 @@ def test_braces_that_are_no_placeholder(text: str) -> None:
     assert ManifestQuery(f"SELECT '{text}' AS x").filled(VALUES) == f"SELECT '{text}' AS x"
 
 
-@pytest.mark.parametrize("name", ["query", "whole_query", "tokens", "placeholders", "findings"])
+@pytest.mark.parametrize(
+    "name", ["query", "whole_query", "tokens", "placeholders", "findings", "entry_key"]
+)
 def test_no_regular_expression_and_no_split_looks_at_a_query(name: str) -> None:
     """SQL is read by its tokens and its tree alone."""
     tree = ast.parse((Path(tap_postgres.__file__).parent / f"{name}.py").read_text())
@@ -292,8 +372,7 @@ def test_no_regular_expression_and_no_split_looks_at_a_query(name: str) -> None:
     }
     called = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert "re" not in imported
-    assert not called & {"rsplit", "partition", "rpartition"}
-    assert "split" not in called or name == "findings"  # a list of columns there, which is no SQL
+    assert not called & {"split", "rsplit", "partition", "rpartition"}
 
 
 def test_every_time_placeholder_in_a_wrong_place_is_named() -> None:

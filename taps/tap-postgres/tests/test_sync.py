@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from tap_postgres.tap import TapPostgres
 from tapsupport.errors import TapError
-from tapsupport.testing import SyncResult
+from tapsupport.testing import SyncResult, parse_messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +66,12 @@ def test_a_snapshot_stands_between_two_markers(boats: Source, lane: str) -> None
     assert result.state == {"bookmarks": {STREAM: {}}}
 
 
+def bookmark_in(message: dict[str, Any]) -> dict[str, Any]:
+    """What a STATE says of the stream; the first one of a run says nothing yet."""
+    found: dict[str, Any] = message["value"]["bookmarks"].get(STREAM, {})
+    return found
+
+
 def test_state_follows_every_range(boats: Source) -> None:
     """The state names the key up to which everything was sent."""
     result = boats.sync(range_rows=4)
@@ -71,8 +79,8 @@ def test_state_follows_every_range(boats: Source) -> None:
     seen, reached = 0, []
     for message in result.messages:
         seen += message["type"] == "RECORD"
-        if message["type"] == "STATE" and "range" in message["value"]["bookmarks"][STREAM]:
-            reached.append((seen, message["value"]["bookmarks"][STREAM]["range"]))
+        if message["type"] == "STATE" and "range" in bookmark_in(message):
+            reached.append((seen, bookmark_in(message)["range"]))
     assert reached == [
         (4, {"key": ["id"], "after": ["4"]}),
         (8, {"key": ["id"], "after": ["8"]}),
@@ -219,7 +227,7 @@ def test_the_bookmark_moves_with_every_range(boats: Source, lane: str) -> None:
 
     result = boats.sync(lane, catalog=catalog, batch_file_bytes=1)  # one row in each range
 
-    bookmarks = [m["value"]["bookmarks"][STREAM] for m in result.of_type("STATE")]
+    bookmarks = [bookmark_in(message) for message in result.of_type("STATE")]
     hours = [mark["replication_key_value"][11:13] for mark in bookmarks if mark]
     assert list(dict.fromkeys(hours)) == [f"{hour:02}" for hour in range(1, 11)]
 
@@ -352,3 +360,80 @@ def test_sigterm_ends_between_two_batches(boats: Source, lane: str, end_after: A
     kept = stopped.until_state()
     rest = boats.sync(lane, state=kept.state)
     assert sorted(ids(boats, lane, kept) + ids(boats, lane, rest)) == list(range(1, 200_001))
+
+
+TABLES = {"harbour_boats": 20_000, "harbour_locked": 0, "harbour_zebras": 5}
+
+
+@pytest.fixture
+def three_tables(source: Source) -> dict[str, Any]:
+    """Settings for a manifest with the tables boats, locked and zebras."""
+    entries = {}
+    for stream, rows in TABLES.items():
+        table = stream.partition("_")[2]
+        source.execute(
+            f"CREATE TABLE {table} (id bigint PRIMARY KEY, name text)",
+            f"INSERT INTO {table} SELECT i, 'name ' || i FROM generate_series(1, {rows}) i",
+        )
+        entries[table] = {
+            "import_db": "HARBOUR",
+            "export_schema": "TAP_POSTGRES",
+            "export_table": table,
+            "export_table_primary_key": "id",
+            "import_query": f"SELECT id, name FROM {table}",
+        }
+    path = source.folder / "manifest.yml"
+    path.write_text(yaml.safe_dump({"tables": entries}))
+    return {"manifests": [str(path)], "lock_timeout_seconds": 1}
+
+
+def check_that_one_failed(source: Source, lane: str, run: SyncResult, errors: str) -> None:
+    """The others are there with their states; the run's last words are the one that failed."""
+    last = errors.strip().splitlines()[-1]
+    assert "1 of 3 streams failed" in last
+    assert "canceling statement due to lock timeout" in last
+    for stream, rows in TABLES.items():
+        fails = stream == "harbour_locked"
+        assert (stream in last) == fails
+        if not fails:
+            assert sorted(ids(source, lane, run, stream)) == list(range(1, rows + 1))
+            assert len(run.of_type("ACTIVATE_VERSION", stream)) == 2
+            assert run.state["bookmarks"][stream] == {}
+
+
+def test_a_table_that_is_locked_fails_alone(
+    source: Source, three_tables: dict[str, Any], lane: str
+) -> None:
+    """By a session that keeps the lock until the run is over."""
+    with source.connection.connect() as blocker, blocker.transaction():
+        blocker.execute("LOCK TABLE locked")
+        done, run = source.run(lane, **three_tables)
+
+    assert done.returncode == 1
+    check_that_one_failed(source, lane, run, done.stderr.decode())
+
+
+def test_a_table_that_is_locked_during_the_run_fails_alone(
+    source: Source, three_tables: dict[str, Any]
+) -> None:
+    """The tap has described it, and another one's rows fill the pipe, when it is locked."""
+    log = source.folder / "tap.log"
+    with (
+        source.connection.connect() as blocker,
+        blocker.transaction(),
+        log.open("wb") as errors,
+        subprocess.Popen(
+            source.command("records", **three_tables), stdout=subprocess.PIPE, stderr=errors
+        ) as process,
+    ):
+        assert process.stdout
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if b'"RECORD"' in line and len(lines) < 100:
+                blocker.execute("LOCK TABLE locked")
+
+    assert process.returncode == 1
+    run = parse_messages(b"".join(lines))
+    check_that_one_failed(source, "records", run, log.read_text())
+    assert len(run.of_type("ACTIVATE_VERSION", "harbour_locked")) == 1

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from tapsupport.errors import TapError
 
@@ -92,6 +93,20 @@ VARIANTS: dict[str, tuple[str, str, Any]] = {
 }  # fmt: skip
 
 
+def manifest(source: Source, query: str, **keys: str) -> dict[str, Any]:
+    """Settings for a manifest with the table big, by its column id."""
+    entry = {
+        "import_db": "HARBOUR",
+        "export_schema": "TAP_POSTGRES",
+        "export_table": "big",
+        "export_table_primary_key": "id",
+        "import_query": query,
+    }
+    path = source.folder / "manifest.yml"
+    path.write_text(yaml.safe_dump({"tables": {"big": entry | keys}}))
+    return {"manifests": [str(path)]}
+
+
 @pytest.fixture
 def every_type(source: Source) -> Source:
     declared = {name: case[:2] for name, case in (CASES | VARIANTS).items()}
@@ -162,14 +177,48 @@ def test_unconstrained_numeric_as_text(source: Source, lane: str) -> None:
 
 @pytest.mark.parametrize("value", ["1e30", "0.0123456789"])
 def test_a_numeric_that_does_not_fit_is_named(source: Source, lane: str, value: str) -> None:
-    """Nothing is rounded; the sentence says which row and what to set."""
+    """Nothing is rounded; the sentence says which row, what to write and what to set."""
     source.execute(
         "CREATE TABLE big (id int PRIMARY KEY, n numeric)",
         f"INSERT INTO big VALUES (1, 1.0000000000), (2, {value})",
     )
 
-    with pytest.raises(TapError, match=r"public.big, column n, row id=2: .*unconstrained_numeric"):
+    with pytest.raises(TapError, match=r"public.big, column n, row id=2: .*cast .*unconstrained_n"):
         source.sync(lane)
+
+
+@pytest.mark.parametrize(
+    ("cast", "third"), [("text", "0.33333333333333333333"), ("numeric(38,20)", "0.3" + "3" * 19)]
+)
+def test_a_computed_numeric_that_is_cast(source: Source, cast: str, third: str) -> None:
+    """As the sentence says, in a manifest's query: every digit arrives."""
+    source.execute("CREATE TABLE big AS SELECT 1 AS id, 1::numeric(6,2) AS price")
+    settings = manifest(source, f"SELECT id, (price / 3)::{cast} AS third FROM big")
+
+    (row,) = source.sync(**settings).records("harbour_big")
+
+    assert str(row["third"]) == third
+
+
+@pytest.mark.parametrize("kind", ["uuid", "text", "mood", "boolean"])
+def test_a_key_that_does_not_grow_is_none_to_load_by(source: Source, kind: str) -> None:
+    """A new row may have any key, so it would be skipped: better no load than a hole."""
+    source.execute(
+        "CREATE TYPE mood AS ENUM ('happy', 'so-so')",
+        f"CREATE TABLE big (id {kind}, n serial, PRIMARY KEY (n, id))",
+    )
+    keys = {"incremental_type": "load_by_id", "export_table_primary_key": "n, id"}
+
+    with pytest.raises(TapError, match=f"harbour_big .*its key id is of type {kind}, whose val"):
+        source.sync(**manifest(source, "SELECT n, id FROM big", **keys))
+
+
+@pytest.mark.parametrize("kind", ["int", "numeric", "numeric(50)", "timestamptz", "date"])
+def test_a_key_that_may_grow(source: Source, kind: str) -> None:
+    source.execute(f"CREATE TABLE big (id {kind} PRIMARY KEY)")
+    settings = manifest(source, "SELECT id FROM big", incremental_type="load_by_id")
+
+    assert source.sync(unconstrained_numeric="text", **settings).of_type("SCHEMA")
 
 
 OUT_OF_RANGE = [

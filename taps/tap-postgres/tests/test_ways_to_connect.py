@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from sandbox.process import wait_until
 from tapsupport.errors import TapError
 
 if TYPE_CHECKING:
@@ -69,3 +71,47 @@ def test_a_unix_socket(boats: Source, postgres_server: Postgres, lane: str) -> N
     socket = replace(boats.connection, host=str(postgres_server.socket_directory))
 
     assert ids(replace(boats, connection=socket), lane, range_rows=700) == IDS
+
+
+def sessions(source: Source) -> int:
+    """How many sessions of its database have ended; a session that goes on is waited for."""
+    others = replace(source.connection, database="postgres")
+    with others.connect() as connection:
+
+        def one(query: str) -> int:
+            found = connection.execute(query.encode(), (source.connection.database,)).fetchone()
+            return int(found[0]) if found else 0
+
+        running = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+        assert wait_until(lambda: one(running) == 0, lambda: True)
+        return one("SELECT sessions FROM pg_stat_database WHERE datname = %s")
+
+
+def test_many_tables_share_a_few_connections(source: Source, lane: str) -> None:
+    """Not one for each: a login costs as much as a small table."""
+    tables = [f"t{number}" for number in range(30)]
+    source.execute(*(f"CREATE TABLE {t} AS SELECT 1 AS id, now() AS at" for t in tables))
+    entries = {
+        table: {
+            "import_db": "HARBOUR",
+            "export_schema": "TAP_POSTGRES",
+            "export_table": table,
+            "export_table_primary_key": "id",
+            "import_query": f"SELECT id, at FROM {table} WHERE at >= '{{BEGIN_TIMESTAMP}}'",
+        }
+        for table in tables
+    }
+    path = source.folder / "manifest.yml"
+    path.write_text(yaml.safe_dump({"tables": entries}))
+    settings: dict[str, Any] = {"manifests": [str(path)], "max_parallel": 3}
+    state = None
+    for _ in ("full sync", "increment"):
+        before = sessions(source)
+
+        done, result = source.run(lane, state=state, **settings)
+
+        assert done.returncode == 0
+        assert all(source.rows(lane, result, f"harbour_{table}") for table in tables)
+        # For each connection the driver makes another one, to learn the server's types.
+        assert 2 <= sessions(source) - before <= 2 * settings["max_parallel"]
+        state = result.state
