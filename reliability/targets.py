@@ -1,4 +1,4 @@
-"""What is killed: each job of the project, and a small tap for every load method and lane."""
+"""What is killed: the project's jobs, tables of the catalog, and a small tap for every method."""
 
 from __future__ import annotations
 

@@ -2,9 +2,10 @@
 
 Kubernetes may start a job twice, and Meltano's locks do not stop two runs at once
 ("kubernetes.md", section 4). `_LEASES` has a row for the lease itself, which is renewed, and
-one for each session that commits, its seat. A transaction touches its seat last of all; a
-run that takes the lease over removes the seats, and so either waits for that transaction or
-makes it fail: whoever lost the lease, be it asleep in mid-commit, commits nothing more.
+one for each session that commits, its seat. A transaction updates its seat last of all; a
+run that takes the lease over updates the seats and removes them, and so either waits for that
+transaction or makes it fail: whoever lost the lease, be it asleep in mid-commit, commits nothing
+more.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ LEASES_COLUMNS = [
 STATES_A_RUN = 1_000_000  # a run's states are numbered up from its fencing number times this
 RENEWALS = 3  # in the time that a lease lasts
 RETRY_SECONDS = 1.0
+# What a transaction does to its seat, and a run that takes the lease over to all of them. Where a
+# database keeps versions of rows, a deletion may pass by an update that is not committed yet, and
+# so may an update that changes nothing; two that change one value stand in each other's way.
+TOUCH = "EXPIRES_AT = CURRENT_TIMESTAMP()"
 
 
 class Lease:
@@ -90,7 +95,7 @@ class Lease:
         """
         self._check()
         rows = session.execute(
-            f"UPDATE {self._table} SET FENCING = FENCING WHERE {self._mine} AND SEAT = {seat + 1} "
+            f"UPDATE {self._table} SET {TOUCH} WHERE {self._mine} AND SEAT = {seat + 1} "
             f"AND FENCING = {self._fencing}",
             f"making sure that this run holds the lease of {self._state_id}",
         )
@@ -188,6 +193,10 @@ class Lease:
         latest = self.states.latest(self._session) if self.states else None
         before = max(int(row["LAST"] or 0), latest[0] // STATES_A_RUN if latest else 0)
         self._fencing = max(int(row["NOW"]), before + 1)
+        touched = f"{TOUCH}, FENCING = {self._fencing}"
+        self._session.execute(
+            f"UPDATE {self._table} SET {touched} WHERE {self._this_state}", purpose
+        )
         self._session.execute(f"DELETE FROM {self._table} WHERE {self._this_state}", purpose)
         seats = " UNION ALL ".join(
             f"SELECT {literal(self._state_id)}, {seat}, {literal(self._owner)}, {self._fencing}, "

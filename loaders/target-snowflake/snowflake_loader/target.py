@@ -206,7 +206,7 @@ class TargetSnowflake(Target):
         ),
         th.Property(
             "max_connections",
-            th.IntegerType(minimum=1),
+            th.IntegerType(minimum=1, maximum=100),
             default=4,
             description="Sessions that load different streams at once.",
         ),

@@ -107,6 +107,7 @@ def test_each_bad_input_has_its_sentence_and_loads_nothing(
         ({"work_directory": "/dev/null"}, "Correct work_directory"),
         ({"work_directory": "/proc/nowhere"}, "Correct work_directory"),
         ({"max_connections": 0}, "max_connections"),
+        ({"max_connections": 101}, "max_connections"),
         ({"port": 99999}, "port"),
         ({"work_directory": "~no-such-user/x"}, "Correct work_directory"),
         ({"work_directory": "nul\0"}, "Correct work_directory"),
