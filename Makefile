@@ -16,7 +16,11 @@ export UV_COMPILE_BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),true,false)
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
-install: $(VENV)/.installed ## Install everything from the lock file.
+install: $(VENV)/.installed $(wildcard .env) ## Install everything from the lock file.
+
+.env: sandbox/local.env
+	@cmp -s $< $@ || { mkdir -p .sandbox; cp $@ .sandbox/old.env; cp $< $@; echo "$@ was written anew from $<; what it held before is in .sandbox/old.env."; }
+	@touch $@
 
 $(VENV)/.installed: requirements.lock pyproject.toml $(MEMBERS:%=%/pyproject.toml)
 	@command -v $(UV) >/dev/null || { python3 -m venv $(VENV)-uv && $(VENV)-uv/bin/pip install --quiet "$$(grep -o '^uv==[0-9.]*' requirements.lock)"; }
@@ -86,4 +90,4 @@ lock: ## Write the lock files anew.
 
 clean: ## Remove everything that was made.
 	@[ ! -x $(BIN)/sandbox ] || sandbox down
-	rm -rf .sandbox .meltano output $(VENV) $(VENV)-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .env .sandbox .meltano output $(VENV) $(VENV)-* .mypy_cache .ruff_cache .pytest_cache .hypothesis

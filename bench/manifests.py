@@ -102,13 +102,10 @@ def manifest_tap(bench: Bench) -> list[str]:
 
 
 def _tap(bench: Bench, manifest: Path) -> list[str]:
-    root = bench.folder / "files"
-    root.mkdir(exist_ok=True)
-    storage = {"root": root.as_uri()}
     values = {
         **bench.postgres,
         "manifests": [str(manifest)],
-        "batch_config": {"encoding": {"format": "parquet"}, "storage": storage},
+        "batch_config": bench.batch_config,
     }
     return ["tap-postgres", "--config", bench.config(f"tap-{manifest.stem}", values)]
 

@@ -1,4 +1,4 @@
-"""Runs a pipe of processes and says how long it took and how much memory each one used."""
+"""Runs a pipe of processes and says how long it took, and how much memory and files it used."""
 
 from __future__ import annotations
 
@@ -16,36 +16,49 @@ SAMPLE_SECONDS = 0.05
 
 @dataclass
 class Measurement:
-    """One way of moving rows: seconds of wall clock, peak resident megabytes by process."""
+    """One way of moving rows: seconds of wall clock, peak resident megabytes by process.
+
+    `peak_files` is how many batch files there were at once, where a tap hands some over.
+    """
 
     name: str
     rows: int
     seconds: float
     peak_megabytes: dict[str, float] = field(default_factory=dict)
+    peak_files: int | None = None
 
     @property
     def rows_per_second(self) -> float:
         return self.rows / self.seconds
 
 
-class PeakMemory(threading.Thread):
-    """Samples the resident memory of processes, each with its children, until stopped."""
+class Peaks(threading.Thread):
+    """Samples the resident memory of processes, each with its children, until stopped.
 
-    def __init__(self, processes: dict[str, int]) -> None:
+    And the Parquet files in a folder.
+    """
+
+    def __init__(self, processes: dict[str, int], files: Path | None) -> None:
         super().__init__(daemon=True)
         self._processes = {name: psutil.Process(pid) for name, pid in processes.items()}
+        self._files = files
         self._stopped = threading.Event()
-        self.peaks = dict.fromkeys(processes, 0.0)
+        self._megabytes = dict.fromkeys(processes, 0.0)
+        self.files = None if files is None else 0
 
     def run(self) -> None:
         while not self._stopped.wait(SAMPLE_SECONDS):
             for name, process in self._processes.items():
-                self.peaks[name] = max(self.peaks[name], _resident(process))
+                self._megabytes[name] = max(self._megabytes[name], _resident(process))
+            if self._files and self.files is not None:
+                names = [name for _, _, found in os.walk(self._files) for name in found]
+                self.files = max(self.files, sum(name.endswith(".parquet") for name in names))
 
     def stop(self) -> dict[str, float]:
+        """End, and return the megabytes by process."""
         self._stopped.set()
         self.join()
-        return {name: round(peak, 1) for name, peak in self.peaks.items()}
+        return {name: round(peak, 1) for name, peak in self._megabytes.items()}
 
 
 def measure(  # noqa: PLR0913 - each is named by its caller
@@ -57,6 +70,7 @@ def measure(  # noqa: PLR0913 - each is named by its caller
     read: Path | None = None,
     write: Path | None = None,
     also: dict[str, int] | None = None,
+    batches: Path | None = None,
 ) -> Measurement:
     """Run commands joined by pipes and measure them.
 
@@ -68,20 +82,22 @@ def measure(  # noqa: PLR0913 - each is named by its caller
         read: a file for the first process to read.
         write: a file for the last process to write.
         also: process numbers of servers whose memory is to be measured as well, by name.
+        batches: the folder through which the first process hands batch files over.
 
     Raises:
         RuntimeError: a process failed; with the end of its log.
     """
     start = time.perf_counter()
     processes = _start(commands, folder, read, write)
-    memory = PeakMemory({n: process.pid for n, process in processes.items()} | (also or {}))
-    memory.start()
+    peaks = Peaks({n: process.pid for n, process in processes.items()} | (also or {}), batches)
+    peaks.start()
     for part, process in processes.items():
         if process.wait() != 0:
             log = (folder / f"{part}.log").read_text(errors="replace")[-2000:]
             raise RuntimeError(f"{name}: {part} ended with {process.returncode}:\n{log}")
     seconds = time.perf_counter() - start
-    return Measurement(name, rows, round(seconds, 2), memory.stop())
+    megabytes = peaks.stop()
+    return Measurement(name, rows, round(seconds, 2), megabytes, peaks.files)
 
 
 def _start(

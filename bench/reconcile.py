@@ -107,11 +107,10 @@ def fill(bench: Bench) -> None:
 
 def load(bench: Bench) -> None:
     """Load it, as a replaced table."""
-    storage = {"root": str(bench.folder / "batches")}
     tap = {
         **bench.postgres,
         "tables": ["public.parcels"],
-        "batch_config": {"encoding": {"format": "parquet"}, "storage": storage},
+        "batch_config": bench.batch_config,
     }
     loader = {**bench.warehouse.config, "load_method": "overwrite"}
     with (bench.folder / "log").open("wb") as log:

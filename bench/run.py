@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).parent
-ROWS = int(os.environ.get("BENCH_ROWS", "2000000"))
+DEFAULT_ROWS = 2_000_000
+ROWS = int(os.environ.get("BENCH_ROWS", DEFAULT_ROWS))
 SLOW_ROWS = max(ROWS // 10, 1)  # for what reads record by record at a tenth of the speed
 STREAM = "public-bench"
 
@@ -61,6 +62,8 @@ class Bench:
 
     def __init__(self, folder: Path, postgres: Connection, service: WarehouseService) -> None:
         self.folder = folder
+        self.batches = folder / "files"
+        self.batches.mkdir()
         self.postgres = {
             name: getattr(postgres, name)
             for name in ("host", "port", "user", "password", "database")
@@ -76,15 +79,23 @@ class Bench:
         login = dict(self.postgres)
         return psycopg.conninfo.make_conninfo(dbname=login.pop("database"), **login)
 
+    @property
+    def batch_config(self) -> dict[str, Any]:
+        """How a tap hands files over."""
+        storage = {"root": self.batches.as_uri()}
+        return {"encoding": {"format": "parquet"}, "storage": storage}
+
     def run(
         self, name: str, commands: dict[str, list[str]], rows: int = ROWS, **files: Path
     ) -> None:
-        """Measure a pipe of commands; the warehouse's memory too, where one of them loads.
+        """Measure a pipe of commands; where one loads, the warehouse's memory and the files too.
 
         `files`: `read` for the first one's input, `write` for the last one's output.
         """
-        also = self.servers if "loader" in commands else None
-        result = measure(name, rows, commands, folder=self.folder, also=also, **files)
+        also, batches = (self.servers, self.batches) if "loader" in commands else (None, None)
+        result = measure(
+            name, rows, commands, folder=self.folder, also=also, batches=batches, **files
+        )
         self.results.append(result)
         self.console.print(
             f"{name}: {result.rows_per_second:,.0f} rows/s, {result.seconds} s, "
@@ -106,12 +117,7 @@ class Bench:
     def tap_config(self, *, arrow: bool) -> str:
         values = {**self.postgres, "tables": ["public.bench"]}
         if arrow:
-            root = self.folder / "files"
-            root.mkdir(exist_ok=True)
-            values["batch_config"] = {
-                "encoding": {"format": "parquet"},
-                "storage": {"root": root.as_uri()},
-            }
+            values["batch_config"] = self.batch_config
         return self.config(f"tap-{arrow}", values)
 
     def target_config(self, name: str, method: str) -> str:
@@ -239,7 +245,7 @@ def report(bench: Bench) -> None:
     speeds = {result.name: result.rows_per_second for result in bench.results}
     rivals = {INCREMENT: DLT_INCREMENT, DLT_INCREMENT: DLT_INCREMENT}
     table = Table(title=f"{ROWS:,} rows, 15 columns, {platform.machine()}, {os.cpu_count()} cores")
-    for heading in ("", "rows/s", "seconds", "of the limit", "times dlt", "peak MB"):
+    for heading in ("", "rows/s", "seconds", "of the limit", "times dlt", "files", "peak MB"):
         table.add_column(heading, justify="left" if not heading else "right")
     for result in bench.results:
         table.add_row(
@@ -248,11 +254,13 @@ def report(bench: Bench) -> None:
             f"{result.seconds:.1f}",
             f"{result.rows_per_second / limit:.2f}",
             f"{result.rows_per_second / speeds[rivals.get(result.name, PEERS[0])]:.2f}",
+            str(result.peak_files or ""),
             ", ".join(f"{part} {peak:.0f}" for part, peak in result.peak_megabytes.items()),
         )
     Console().print(table)
     figures = [asdict(r) | {"rows_per_second": round(r.rows_per_second)} for r in bench.results]
-    (HERE / "results.json").write_text(json.dumps({"rows": ROWS, "results": figures}, indent=2))
+    name = "results.json" if ROWS == DEFAULT_ROWS else f"results_{ROWS}.json"
+    (HERE / name).write_text(json.dumps({"rows": ROWS, "results": figures}, indent=2))
 
 
 @contextmanager

@@ -122,6 +122,7 @@ class Work:
         outcome = Outcome(stream.name)
         try:
             found = pair(stream, self._warehouse, self._ignored)
+            outcome.key = found.source.key
             outcome.difference = Comparison(found, self._sizes).run()
             outcome.seconds = time.monotonic() - started
             if self._max_share is not None and outcome.difference.keys:

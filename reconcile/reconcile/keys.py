@@ -65,6 +65,12 @@ class KeyColumns:
         values = ", ".join(f"({', '.join(self._values(key))})" for key in keys)
         return f"({', '.join(self.order)}) IN ({values})"
 
+    def shown(self, key: Key) -> Key:
+        """A key as people read it: moments with the zeros at their end."""
+        return tuple(
+            _whole_moment(column, text) for column, text in zip(self.columns, key, strict=True)
+        )
+
     def _compare(self, strict: str, last: str, key: Key) -> str:
         values = self._values(key)
         if not self.in_snowflake:  # an index serves this form
@@ -137,12 +143,17 @@ def _in_snowflake(column: Comparable, text: str) -> str:
 
 
 def _whole(column: Comparable, text: str) -> str:
-    """A value that can be read: of a moment the zeros at the end were cut off.
+    """A value that can be read.
 
-    An integer may have some behind a point, where its column in Snowflake has a scale.
+    An integer may have zeros behind a point, where its column in Snowflake has a scale.
     """
     if column.kind is Kind.NUMBER and "." in text:
         return text.rstrip("0").rstrip(".")
+    return _whole_moment(column, text)
+
+
+def _whole_moment(column: Comparable, text: str) -> str:
+    """A moment that can be read, whose zeros at the end were cut off; any other value as it is."""
     if column.kind not in {Kind.TIMESTAMP_NTZ, Kind.TIMESTAMP_TZ}:
         return text
     zone = "+00:00" if column.kind is Kind.TIMESTAMP_TZ else ""

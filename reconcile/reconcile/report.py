@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from reconcile.compare import Difference
+    from reconcile.keys import KeyColumns
 
 KINDS = ("missing", "extra", "changed")
 
@@ -24,13 +25,15 @@ class Outcome:
     Attributes:
         name: The stream.
         seconds: How long it took.
-        difference: What was found; None when it could not be compared.
+        key: The columns by which its rows are told apart; None when it could not be compared.
+        difference: What was found; None likewise.
         left: What still differs after a repair; None without one.
         error: Why it could not be compared or repaired.
     """
 
     name: str
     seconds: float = 0
+    key: KeyColumns | None = None
     difference: Difference | None = None
     left: Difference | None = None
     error: str | None = None
@@ -41,6 +44,12 @@ class Outcome:
         if self.error is not None or self.difference is None:
             return 2
         return int((self.left or self.difference).keys > 0)
+
+    def keys(self, kind: str, most: int) -> list[list[str]]:
+        """The first keys that differ in this way, as people read them."""
+        if self.key is None or self.difference is None:
+            return []
+        return [list(self.key.shown(key)) for key in getattr(self.difference, kind)[:most]]
 
 
 def table(outcomes: Iterable[Outcome]) -> Table:
@@ -68,8 +77,8 @@ def key_lines(outcomes: Iterable[Outcome], shown: int) -> Iterator[str]:
     """A line for each of the first keys that differ."""
     for outcome in outcomes:
         for kind in KINDS:
-            keys = getattr(outcome.difference, kind, [])
-            yield from (f"{outcome.name}, {kind}: {', '.join(key)}" for key in keys[:shown])
+            for key in outcome.keys(kind, shown):
+                yield f"{outcome.name}, {kind}: {', '.join(key)}"
 
 
 def as_json(outcomes: Iterable[Outcome], shown: int) -> str:
@@ -86,7 +95,7 @@ def _object(outcome: Outcome, shown: int) -> dict[str, Any]:
             **{kind: len(getattr(found, kind)) for kind in KINDS},
             "newer": found.newer,
             "all_ranges": found.is_whole,
-            "keys": {kind: [list(key) for key in getattr(found, kind)[:shown]] for kind in KINDS},
+            "keys": {kind: outcome.keys(kind, shown) for kind in KINDS},
         }
     if outcome.left is not None:
         result["left_after_repair"] = outcome.left.keys

@@ -86,3 +86,16 @@ def test_moments_uuids_and_decimals_are_keys_too(pair: Pair) -> None:
 
     assert found["missing"] == 1
     assert found["keys"]["missing"][0][1:4:2] == ["2024-01-21", "5.00"]
+
+
+def test_a_moment_is_shown_whole(pair: Pair) -> None:
+    pair.execute(
+        "CREATE TABLE t (at timestamp, zoned timestamptz, PRIMARY KEY (at, zoned))",
+        "INSERT INTO t VALUES ('2024-01-01 00:30:00', '2024-01-01 20:00:00.5Z')",
+    )
+    pair.load()
+    pair.change("DELETE FROM {}.T")
+
+    (found,), _ = pair.reconcile(code=1)
+
+    assert found["keys"]["missing"] == [["2024-01-01 00:30:00", "2024-01-01 20:00:00.5+00:00"]]

@@ -100,8 +100,7 @@ def run_command(
 
     run.jobs(name)  # an unknown name is said before anything is started
     up()
-    if not run.run(settings.load(), name, console):
-        raise typer.Exit(1)
+    raise typer.Exit(run.run(settings.load(), name, console))
 
 
 @cli.command("sql")

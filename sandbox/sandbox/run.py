@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sandbox import loads
 from sandbox.settings import HOST, SandboxError, Settings, project_root
+from sandbox.stopping import StopSignals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,11 +47,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """How one job ended: what it loaded, in how many seconds, and the end of a failed job's log."""
+    """How one job ended: what it loaded, and the end of a failed job's log."""
 
     job: Job
     loads: list[Load]
-    seconds: float
     failure: str | None
 
 
@@ -72,14 +72,18 @@ def jobs(name: str | None) -> list[Job]:
     return chosen
 
 
-def run(settings: Settings, name: str | None, console: Console) -> bool:
-    """Run every job, the jobs of one source in their order; say whether all succeeded."""
+def run(settings: Settings, name: str | None, console: Console) -> int:
+    """Run every job, the jobs of one source in their order; return the exit code.
+
+    After SIGINT or SIGTERM no more are begun; those that run commit what they have received.
+    """
     if not console.is_terminal:
         console.width = WIDTH_WITHOUT_TERMINAL
     chosen = jobs(name)
     sources = [list(group) for _, group in groupby(chosen, attrgetter("source"))]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with (
+        StopSignals() as stop,
         Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress,
         ThreadPoolExecutor(SOURCES_AT_ONCE) as executor,
     ):
@@ -90,7 +94,9 @@ def run(settings: Settings, name: str | None, console: Console) -> bool:
         def run_source(group: list[Job]) -> list[Result]:
             results = []
             for job in group:
-                results.append(_run_job(job, settings, progress))
+                if stop.exit_code is not None:
+                    break
+                results.append(_run_job(job, settings, progress, stop))
                 progress.advance(total)
             return results
 
@@ -100,14 +106,25 @@ def run(settings: Settings, name: str | None, console: Console) -> bool:
     for result in failed:
         console.print(f"Job {result.job.name} failed; the end of its log:", style="bold red")
         console.print(result.failure, markup=False, highlight=False)
-    return not failed
+    if stop.exit_code is not None:
+        left = len(chosen) - len(results)
+        console.print(f"Stopped; {left} of {len(chosen)} jobs were not begun. Run again to go on.")
+        return stop.exit_code
+    return 1 if failed else 0
 
 
 def _prepare_database(progress: Progress) -> None:
     """Migrate Meltano's system database first: two runs at once would both try, and one fail."""
     task = progress.add_task("preparing Meltano's database", total=None)
     command = ["meltano", "upgrade", "database"]
-    done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=project_root(),
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,  # it takes a second, and Ctrl-C must not leave half of it
+    )
     if done.returncode:
         raise SandboxError(
             f"`{' '.join(command)}` ended with {done.returncode}: {done.stderr.strip()}"
@@ -115,26 +132,28 @@ def _prepare_database(progress: Progress) -> None:
     progress.remove_task(task)
 
 
-def _run_job(job: Job, settings: Settings, progress: Progress) -> Result:
+def _run_job(job: Job, settings: Settings, progress: Progress, stop: StopSignals) -> Result:
     """Run one job; a line says how it ended."""
     task = progress.add_task(job.name, total=None)
     begun = time.monotonic()
     with tempfile.TemporaryFile("w+", prefix=f"{job.name}-") as log:
-        code = subprocess.run(
+        code = stop.run(
             ["meltano", "run", job.name],
             cwd=project_root(),
             env=_environment(job, settings),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            check=False,
-        ).returncode
+            output=log,
+            on_stop=lambda: progress.console.print(
+                f"{job.name}: stopping once it has committed what it received; "
+                "another Ctrl-C kills it"
+            ),
+        )
         log.seek(0)
-        failure = "\n".join(log.read().splitlines()[-LOG_LINES_SHOWN:]) if code else None
+        end_of_log = "\n".join(log.read().splitlines()[-LOG_LINES_SHOWN:])
     seconds = time.monotonic() - begun
-    result = Result(job, loads.of_run(job.schema, job.run_id, settings), seconds, failure)
+    outcome = "done" if not code else "failed" if stop.exit_code is None else "stopped"
+    failure = end_of_log if outcome == "failed" else None
+    result = Result(job, loads.of_run(job.schema, job.run_id, settings), failure)
     rows = sum(load.rows for load in result.loads)
-    outcome = "failed" if code else "done"
     progress.remove_task(task)
     progress.console.print(
         f"{job.name}: {outcome} in {seconds:.0f} s, {rows:,} rows of {len(result.loads)} streams"

@@ -17,6 +17,7 @@ import shutil
 import sys
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 from tapsupport.errors import ReaderGoneError, TapError
@@ -60,7 +61,7 @@ class RunDirectory:
         self._reserved: set[Path] = set()
         self._handed_over: list[Path] = []
         self.path.mkdir()
-        self._lock = _locked(self.path / LOCK, self._parent)
+        weakref.finalize(self, _locked(self.path / LOCK, self._parent).close)
 
     def new_file(self, stream: str, meanwhile: Callable[[], None]) -> Path:
         """Return a path that no other file has, once fewer than `max_pending_files` exist.

@@ -16,6 +16,7 @@ from singer_sdk.exceptions import ConfigValidationError
 from typing_extensions import override
 
 from tapsupport.errors import ReaderGoneError, TapError
+from tapsupport.json_option import JsonFile, explaining
 from tapsupport.messages import BlockWriter
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
     import click
+    from singer_sdk.plugin_base import _ConfigInput
 
 SIGNAL_EXIT_BASE = 128  # a shell's exit code for "ended by signal n" is 128 + n
 
@@ -58,6 +60,7 @@ class ManneredTap(Tap):
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         self._read_numbers()
+        self._refuse_half_a_batch_config()
         try:
             errors = super()._validate_config(raise_errors=raise_errors)
         except ConfigValidationError as error:
@@ -75,6 +78,19 @@ class ManneredTap(Tap):
             if isinstance(value, str) and "number" in schema.get("type", ()):
                 with suppress(ValueError):  # what is no number, the SDK refuses
                     self._config[name] = float(value)
+
+    def _refuse_half_a_batch_config(self) -> None:
+        """The SDK's schema lets each part be left out, and its code needs them."""
+        given = self._config.get("batch_config")
+        if not given or not isinstance(given, dict):
+            return  # what is of another type, the SDK refuses
+        for part, name in (("encoding", "format"), ("storage", "root")):
+            inner = given.get(part)
+            if not (isinstance(inner, dict) and inner.get(name)):
+                raise TapError(
+                    f"The setting batch_config has no {part}.{name}. Set it, or leave batch_config "
+                    "out to get RECORD messages."
+                )
 
     def _without_secrets(self, errors: list[str]) -> list[str]:
         """The SDK quotes the value that is wrong; a secret one must not reach the log."""
@@ -94,8 +110,24 @@ class ManneredTap(Tap):
 
     @classmethod
     @override
+    def cb_config(
+        cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
+    ) -> _ConfigInput:
+        merged = super().cb_config(ctx, param, ())
+        for path in value:
+            with explaining(path, param, ctx):
+                found = super().cb_config(ctx, param, (path,))
+            merged.config |= found.config
+            merged.parse_env |= found.parse_env
+        return merged
+
+    @classmethod
+    @override
     def get_singer_command(cls) -> click.Command:
         command = super().get_singer_command()
+        for option in command.params:
+            if option.name in {"catalog", "state"}:
+                option.type = JsonFile()
         with_traceback = command.excepthook  # type: ignore[attr-defined]  # SingerCommand has it
 
         def hook(

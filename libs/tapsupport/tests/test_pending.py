@@ -57,6 +57,16 @@ def test_names_never_collide(tmp_path: Path) -> None:
     assert all("/" not in name and " " not in name for name in made)
 
 
+def test_a_run_that_ends_leaves_no_file_open(tmp_path: Path) -> None:
+    """Python would warn of it, and Meltano shows that to everybody."""
+    kept = f"{LEFT_BEHIND}kept = RunDirectory(pathlib.Path(sys.argv[1]), 'tap-y', 4)"
+    command = [sys.executable, "-W", "always::ResourceWarning", "-c", kept, str(tmp_path)]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert done.stderr == ""
+
+
 def test_waits_until_the_loader_takes_a_file(tmp_path: Path) -> None:
     """Files being written count as well as those the loader was told of."""
     directory = RunDirectory(tmp_path, "tap-x", 2)
