@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import defaultdict
 from dataclasses import asdict
@@ -24,7 +25,7 @@ def write(results: Sequence[Result], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     document = {"totals": totals(results), "kills": [asdict(result) for result in results]}
     (folder / "kill-matrix.json").write_text(json.dumps(document, indent=1))
-    page = Console(record=True, width=WIDTH, quiet=True)
+    page = Console(record=True, width=WIDTH, file=io.StringIO())  # a quiet one records nothing
     show(results, page)
     page.save_html(str(folder / "kill-matrix.html"))
 
