@@ -35,6 +35,7 @@ def sync_streams(streams: Iterable[Stream], count: int, tap: ManneredTap) -> dic
     try:
         while waiting:
             done, waiting = wait(waiting, SIGNAL_SECONDS, FIRST_COMPLETED)
+            tap.stop_if_asked()  # first: a signal cancels what is being read, which is no failure
             for future in done:
                 error = future.exception()
                 if isinstance(error, TapError) and not isinstance(error, ReaderGoneError):
@@ -42,7 +43,6 @@ def sync_streams(streams: Iterable[Stream], count: int, tap: ManneredTap) -> dic
                     failures[futures[future]] = error
                 elif error is not None:
                     raise error
-            tap.stop_if_asked()
     finally:
         pool.shutdown(cancel_futures=True)
     return failures

@@ -235,6 +235,7 @@ def test_sigterm_reaches_a_query_that_waits(logins: Source, lane: str) -> None:
 
     assert process.returncode == 128 + signal.SIGTERM
     assert "Stopped by SIGTERM" in errors.decode()
+    assert "cancel" not in errors.decode()  # as if somebody else had done it
     assert len(parse_messages(output).of_type("ACTIVATE_VERSION")) == 1
 
 
